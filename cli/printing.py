@@ -1,0 +1,115 @@
+"""How results reach the terminal or the script: one place for tables, JSON, YAML, colours and ages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cli.context import Output
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+_COLOURS = {
+    "Deployed": "green", "Accepted": "green", "yes": "green", "online": "green",
+    "Failed": "bold red", "NotPlaceable": "bold red", "Rejected": "bold red", "Degraded": "red",
+    "RollingBack": "yellow", "Waiting": "yellow", "Staged": "yellow", "Paused": "yellow", "Pending": "yellow",
+    "no": "red", "offline": "red", "Unanswered": "red", "Removed": "dim", "Removing": "magenta", "-": "dim",
+}  # fmt: skip
+
+
+def console(*, error: bool = False) -> Console:
+    """A console on standard output or error. Without a terminal nothing is cut to its width."""
+    from rich.console import Console
+
+    wide = None if sys.stdout.isatty() else 400
+    return Console(stderr=error, width=wide, highlight=False, soft_wrap=False)
+
+
+def note(text: str) -> None:
+    """A remark for the person at the terminal; never part of the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def emit(output: Output, data: Callable[[], Any], table: Callable[[], RenderableType]) -> None:
+    """Print a result in the wanted form; only that form is built."""
+    if output is Output.TABLE:
+        console().print(table())
+    else:
+        print(as_text(output, data()), end="", flush=True)
+
+
+def as_text(output: Output, data: Any) -> str:
+    """Plain data as JSON or YAML, ending in a newline."""
+    if output is Output.YAML:
+        import yaml
+
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table as kubectl prints them: no lines, headings in capitals. The last column may wrap."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    for index, heading in enumerate(headings):
+        last = index == len(headings) - 1
+        table.add_column(heading, no_wrap=not last, overflow="fold")
+    for row in rows:
+        table.add_row(*(coloured(cell) for cell in row))
+    return table
+
+
+def coloured(text: str) -> Any:
+    """A cell, in the colour of its word if it has one. Never parsed as markup: it may come from anybody."""
+    from rich.text import Text
+
+    return Text(visible(text), style=_COLOURS.get(text, ""))
+
+
+def visible(text: str) -> str:
+    """The text without control characters: what a device sends must not steer the terminal."""
+    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+
+
+def age(time: str | None, now: datetime | None = None) -> str:
+    """How long ago an RFC 3339 time was: ``5s``, ``3m``, ``2h``, ``4d``; ``-`` for none or an unreadable one."""
+    if not time:
+        return "-"
+    try:
+        then = datetime.fromisoformat(time)
+    except ValueError:
+        return "-"
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=UTC)
+    return span(((now or datetime.now(UTC)) - then).total_seconds())
+
+
+def span(seconds: float | None) -> str:
+    """A time span in its largest sensible unit; a negative one (clocks differ) is ``0s``."""
+    if seconds is None:
+        return "-"
+    seconds = max(seconds, 0.0)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def precise(seconds: float | None) -> str:
+    """A short span for live views: ``42 ms``, ``3.1 s``, then as ``span``."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 120 else span(seconds)
+
+
+def yes_no(value: bool | None) -> str:
+    """``yes``, ``no``, or ``-`` where nobody said."""
+    return "-" if value is None else "yes" if value else "no"

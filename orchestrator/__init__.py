@@ -1,0 +1,1 @@
+"""The orchestrator: takes deployment specs, publishes one manifest per device, watches what becomes of them."""

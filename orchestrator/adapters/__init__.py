@@ -1,0 +1,1 @@
+"""The orchestrator's adapters: SQL store, render pool, clock."""

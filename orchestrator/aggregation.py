@@ -1,0 +1,133 @@
+"""The aggregate status of a spec over its devices. Pure.
+
+The phase is decided by all devices together, never by the one that reported last.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal
+
+from orchestrator.model import DeploymentRecord, Fleet, SpecRecord
+from orchestrator.placement import refusals_of
+from topics.documents.answer import AggregateStatus, DeviceSummary, NotPlaceable
+from topics.documents.command import CommandOutcome
+from topics.lifecycle import State
+
+MOST_DEVICES = 500
+"""How many devices one aggregate lists (about 150 bytes each); the counts are over all of them."""
+
+MOST_REFUSALS = 100
+MOST_COMMANDS = 8
+WAITING = "Waiting"
+
+Phase = Literal[
+    "Pending", "NotPlaceable", "Progressing", "Deployed", "Degraded", "Failed", "Paused", "Removing", "Removed"
+]
+
+
+def aggregate(fleet: Fleet, spec: SpecRecord) -> AggregateStatus:
+    """The aggregate of one spec as the fleet stands."""
+    deployments = fleet.of_spec(spec.name)
+    refused, waiting_for = refusals_of(fleet, spec), _waiting_for(fleet, spec)
+    standing = {record.device: _standing(record, spec) for record in deployments.values()}
+    counts = Counter(standing.values())
+    phase, message = _phase(spec, counts, len(deployments), refused, waiting_for)
+    listed = sorted(deployments.values(), key=lambda record: (standing[record.device] == State.DEPLOYED, record.device))
+    return AggregateStatus(
+        deployment=spec.name,
+        generation=spec.generation,
+        phase=phase,
+        message=message,
+        total=len(deployments),
+        counts=dict(sorted(counts.items())),
+        devices=tuple(_summary(fleet, record) for record in listed[:MOST_DEVICES]),
+        not_placeable=tuple(
+            NotPlaceable(device=device, reasons=refused[device]) for device in sorted(refused)[:MOST_REFUSALS]
+        ),
+        waiting_for=waiting_for[:MOST_REFUSALS],
+        truncated=max(0, len(listed) - MOST_DEVICES),
+        commands=_commands(fleet, spec.name),
+    )
+
+
+def _standing(record: DeploymentRecord, spec: SpecRecord) -> str:
+    """A device's part in the counts: its state if it speaks of the wanted generation, else Waiting.
+
+    Not so for failures and degradations: those count whatever generation they are of, and so does a
+    roll back, whose Deployed is not the one that is wanted.
+    """
+    if record.state is None:
+        return WAITING
+    wanted = record.desired_generation if record.removing else spec.generation
+    if record.failure is not None and record.failure.generation >= wanted and record.state is State.DEPLOYED:
+        return State.FAILED  # the older generation was restored
+    if record.generation < wanted and record.state not in (State.FAILED, State.ROLLING_BACK):
+        return WAITING
+    return record.state
+
+
+def _phase(
+    spec: SpecRecord, counts: Counter[str], total: int, refused: Mapping[str, object], waiting_for: tuple[str, ...]
+) -> tuple[Phase, str]:
+    if spec.deleted:
+        return ("Removing", f"{counts[State.REMOVED]} of {total} devices are done") if total else ("Removed", "")
+    if spec.problem is not None:
+        text = "; ".join(str(reason) for reason in spec.problem.reasons[:3])
+        return ("Pending", f"{text}; it is tried again") if spec.problem.retryable else ("Failed", text)
+    if not total:
+        if refused:
+            return "NotPlaceable", f"none of {len(refused)} selected devices can take it"
+        return "Pending", "waits for " + (", ".join(waiting_for[:5]) if waiting_for else "a device that it selects")
+    done = f"{counts[State.DEPLOYED]} of {total} devices are deployed"
+    if counts[State.FAILED] or counts[State.ROLLING_BACK]:
+        return "Failed", f"{counts[State.FAILED] + counts[State.ROLLING_BACK]} of {total} devices failed; {done}"
+    if counts[State.DEPLOYED] == total:
+        return "Deployed", done
+    if spec.paused:
+        return "Paused", f"paused; {done}"
+    if counts[State.DEGRADED]:
+        return "Degraded", f"{counts[State.DEGRADED]} of {total} devices are degraded; {done}"
+    return "Progressing", done
+
+
+def _summary(fleet: Fleet, record: DeploymentRecord) -> DeviceSummary:
+    device = fleet.devices.get(record.device)
+    return DeviceSummary(
+        device=record.device,
+        state=record.state,
+        generation=record.generation,
+        desired_generation=record.desired_generation,
+        deployed_generation=record.deployed_generation,
+        online=device.online if device else False,
+        epoch=device.epoch if device else 0,
+        last_seen=device.last_seen if device else None,
+        held=record.held,
+        failure=record.failure,
+    )
+
+
+def _waiting_for(fleet: Fleet, spec: SpecRecord) -> tuple[str, ...]:
+    """Devices that the spec names and that have not said yet what they are."""
+    if spec.spec is None:
+        return ()
+    return tuple(
+        device
+        for device in spec.spec.spec.agents.devices
+        if device not in fleet.devices or fleet.devices[device].capabilities is None
+    )
+
+
+def _commands(fleet: Fleet, name: str) -> tuple[CommandOutcome, ...]:
+    """The newest commands, open ones among them, with the device in the message."""
+    records = [record for record in fleet.commands.values() if record.name == name][-MOST_COMMANDS:]
+    return tuple(
+        CommandOutcome(
+            id=record.id,
+            action=record.action,
+            outcome=record.outcome or "sent",
+            message=f"{record.device}: {record.message}" if record.device else record.message,
+        )
+        for record in records
+    )

@@ -1,0 +1,61 @@
+"""The only place that wires the orchestrator: options to adapters, adapters to the service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.adapters.clock import SystemClock
+from orchestrator.adapters.render_pool import ThreadedRenderPool
+from orchestrator.adapters.sql_store import SqlStore, sqlite_url
+from orchestrator.charts.store import ChartStore
+from orchestrator.inbound import SUBSCRIBED
+from orchestrator.rendering.registry import load_renderers
+from orchestrator.service import Orchestrator
+from topics import __version__
+from topics.channels import Topics
+from topics.identifiers import client_id
+from topics.transport.mqtt import MqttBus
+from topics.transport.settings import broker_settings
+
+_HEADROOM = 1_024
+"""Bytes of a packet that are not payload: its header and the longest topic."""
+
+
+def build(options: Mapping[str, Any]) -> tuple[Orchestrator, MqttBus]:
+    """An orchestrator and its bus, ready for ``start``. Raises ``ValueError`` for options that do not fit."""
+    settings = broker_settings(
+        options["broker"],
+        username=options["username"],
+        password_file=options["password_file"],
+        ca_file=options["ca_file"],
+        cert_file=options["cert_file"],
+        key_file=options["key_file"],
+    )
+    topics = Topics(options["root"])
+    data: Path = options["data"]
+    data.mkdir(parents=True, exist_ok=True)
+    renderers = load_renderers()
+    charts = ChartStore(
+        data / "charts", local_root=options["charts"], credentials_file=options["registry_config"]
+    )
+    orchestrator = Orchestrator(
+        topics=topics,
+        store=SqlStore(sqlite_url(data)),
+        renderers=ThreadedRenderPool(renderers, charts, options["max_packet"] - _HEADROOM),
+        clock=SystemClock(),
+        component_kinds=frozenset(renderers.kinds),
+        max_payload_bytes=options["max_packet"] - _HEADROOM,
+        version=__version__,
+    )
+    bus = MqttBus(
+        settings,
+        client_id("orchestrator", options["id"]),
+        on_event=orchestrator.receive,
+        subscriptions=[(topics.filter(channel), 1) for channel in SUBSCRIBED],
+        epoch=lambda: orchestrator.epoch,
+        will=lambda epoch: orchestrator.presence(epoch, online=False),
+        max_packet_bytes=options["max_packet"],
+    )
+    return orchestrator, bus

@@ -1,0 +1,153 @@
+"""What a device's status and transition events bring about. The hot path: one call per message."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestrator import outbound
+from orchestrator.decide_device import forget_reports
+from orchestrator.decide_spec import accepted, place_spec
+from orchestrator.decision import Context, Decision, GapDue, Transition
+from orchestrator.model import DeploymentRecord, Fleet
+from orchestrator.removal import confirm_removed, is_gone
+from topics.documents.command import Action
+from topics.documents.status import DeploymentStatus, TransitionEvent
+from topics.lifecycle import State, is_allowed
+
+
+def decide_event(fleet: Fleet, event: TransitionEvent, context: Context) -> Decision:
+    """One transition: checked against the lifecycle, kept once, in sequence."""
+    decision = Decision()
+    known = _known(fleet, event, decision)
+    if known is None or event.sequence <= known.event_sequence or event.sequence in known.ahead:
+        return decision
+    legal = is_allowed(event.source, event.target)
+    anomaly = known.anomaly
+    if not legal:
+        anomaly = f"transition {event.sequence}: {event.source} to {event.target} is not in the lifecycle"
+    elif event.sequence == known.event_sequence + 1 and known.last_target not in (None, event.source):
+        anomaly = f"transition {event.sequence} leaves {event.source}, the one before it ended in {known.last_target}"
+    if anomaly != known.anomaly:
+        decision.note("anomaly", warning=True, deployment=known.name, device=known.device, what=anomaly)
+    decision.transitions.append(Transition(event, event.journal, context.wall, legal))
+    sequence, ahead = _advance(known.event_sequence, (*known.ahead, event.sequence))
+    record = replace(known, event_sequence=sequence, ahead=ahead, anomaly=anomaly, journal=event.journal)
+    if sequence == event.sequence:
+        record = replace(record, last_target=event.target)
+    elif sequence > event.sequence:
+        record = replace(record, last_target=None)  # a gap was closed; the newest target is not in this event
+    if event.sequence > known.sequence:
+        record = replace(
+            record,
+            sequence=event.sequence,
+            state=event.target,
+            generation=event.generation,
+            epoch=max(known.epoch, event.epoch),
+        )
+        decision.touched.add(known.name)
+    _keep(fleet, record, context, decision)
+    return decision
+
+
+def decide_status(fleet: Fleet, status: DeploymentStatus, context: Context) -> Decision:
+    """The latest state of a deployment; an older one than already known changes nothing."""
+    decision = Decision()
+    known = _known(fleet, status, decision)
+    if known is None:
+        if status.state is State.REMOVED:
+            # It was confirmed before, and the device has not heard it: say it again.
+            decision.publications.append(outbound.manifest(context, status.deployment, status.device, b""))
+        return decision
+    if status.sequence < known.sequence:
+        return decision
+    record = replace(
+        known,
+        state=status.state,
+        generation=status.generation,
+        deployed_generation=status.deployed_generation,
+        epoch=status.epoch,
+        journal=status.journal,
+        sequence=status.sequence,
+        held=status.held,
+        failure=status.failure,
+    )
+    _note_outcomes(fleet, status, decision)
+    _outgrow(fleet, status, context, decision)
+    if record != known:
+        decision.touched.add(known.name)
+        _keep(fleet, record, context, decision)
+    return decision
+
+
+def decide_gap(fleet: Fleet, due: GapDue, context: Context) -> Decision:
+    """Ask the device to repeat what is missing; after several requests accept the hole, visibly."""
+    decision = Decision()
+    known = fleet.deployment(due.name, due.device)
+    if known is None or not known.has_gap:
+        return decision
+    if not due.give_up:
+        first = known.event_sequence + 1
+        decision.publications.append(
+            outbound.command(
+                context, due.name, due.device, Action.REPLAY, f"replay-{first}-{due.attempt}", known.generation, first
+            )
+        )
+        decision.note("transitions missing", deployment=due.name, device=due.device, first=first)
+        return decision
+    missing = f"transitions {known.event_sequence + 1} to {known.sequence} are lost: the device no longer has them"
+    decision.note("transitions lost", warning=True, deployment=due.name, device=due.device, what=missing)
+    record = replace(known, event_sequence=known.sequence, ahead=(), last_target=None, anomaly=missing)
+    _keep(fleet, record, context, decision)
+    return decision
+
+
+def _known(fleet: Fleet, report: TransitionEvent | DeploymentStatus, decision: Decision) -> DeploymentRecord | None:
+    """The record a report is about, ready for the report's journal; ``None`` if it concerns nobody."""
+    known = fleet.deployment(report.deployment, report.device)
+    if known is None or known.journal == report.journal:
+        return known
+    device = fleet.devices.get(report.device)
+    if known.journal and device is not None and device.journal == known.journal:
+        # Not the device's journal as its presence tells it: late from before, or early. Early ones come
+        # again, because the presence of a new journal starts with a replay.
+        decision.note("report of another journal ignored", deployment=known.name, device=known.device)
+        return None
+    return forget_reports(known, report.journal) if known.journal else known
+
+
+def _keep(fleet: Fleet, record: DeploymentRecord, context: Context, decision: Decision) -> None:
+    if is_gone(record):
+        confirm_removed(fleet, record, context, decision)
+    else:
+        decision.records.append(record)
+
+
+def _advance(sequence: int, seen: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    """The end of the unbroken run after ``sequence``, and what lies beyond the next gap."""
+    beyond = sorted(seen)
+    while beyond and beyond[0] == sequence + 1:
+        sequence = beyond.pop(0)
+    return sequence, tuple(beyond)
+
+
+def _note_outcomes(fleet: Fleet, status: DeploymentStatus, decision: Decision) -> None:
+    for answer in status.commands:
+        command = fleet.commands.get((answer.id, status.device))
+        if command is not None and not command.outcome:
+            decision.records.append(replace(command, outcome=answer.outcome, message=answer.message))
+            decision.touched.add(command.name)
+
+
+def _outgrow(fleet: Fleet, status: DeploymentStatus, context: Context, decision: Decision) -> None:
+    """A device that knows a newer generation than this store: the store was set up anew. Go on above it."""
+    spec = fleet.specs.get(status.deployment)
+    if spec is None or spec.spec is None or status.desired_generation <= spec.generation:
+        return
+    record = replace(spec, generation=status.desired_generation + 1, problem=None, pins=())
+    decision.records.append(record)
+    placement = place_spec(fleet, record, context, decision)
+    decision.publications.append(accepted(record, placement.refused, context))
+    decision.note(
+        "generation raised", warning=True, deployment=record.name, generation=record.generation,
+        because=f"{status.device} already had {status.desired_generation}",
+    )  # fmt: skip

@@ -1,0 +1,182 @@
+"""Rendering and commands: how a generation reaches its devices, and what operators may do about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestrator import outbound
+from orchestrator.decide_spec import accepted
+from orchestrator.decision import (
+    CommandExpired,
+    Context,
+    Decision,
+    ExpireCommand,
+    Render,
+    RenderDue,
+    Rendered,
+    RenderFailed,
+    RetryRender,
+)
+from orchestrator.model import CommandRecord, Fleet, Problem, SpecRecord
+from orchestrator.placement import refusals_of
+from topics.codec import digest_of
+from topics.documents.command import DEVICE_ACTIONS, Action, OperatorCommand
+from topics.errors import ContractError
+
+
+def decide_rendered(fleet: Fleet, event: Rendered, context: Context) -> Decision:
+    """Manifests are ready: publish those that are still wanted."""
+    decision = Decision()
+    spec = fleet.specs.get(event.name)
+    if spec is None or spec.deleted or spec.generation != event.generation or spec.paused:
+        return decision  # overtaken by a newer generation, a deletion or a pause; each asks again itself
+    for device, payload in event.manifests.items():
+        deployment = fleet.deployment(event.name, device)
+        if deployment is None or deployment.removing:
+            continue
+        publication = outbound.manifest(context, event.name, device, payload)
+        decision.publications.append(publication)
+        decision.records.append(
+            replace(deployment, desired_generation=event.generation, desired_digest=publication.digest)
+        )
+    if spec.problem is not None:
+        _answer(fleet, replace(spec, problem=None, pins=event.pins), context, decision)
+    elif spec.pins != event.pins:
+        decision.records.append(replace(spec, pins=event.pins))
+    decision.touched.add(event.name)
+    decision.note("manifests published", deployment=spec.name, generation=spec.generation, devices=len(event.manifests))
+    return decision
+
+
+def decide_render_failed(fleet: Fleet, event: RenderFailed, context: Context) -> Decision:
+    """Say why, in result and aggregate; try again if that can help. What runs keeps running."""
+    decision = Decision()
+    spec = fleet.specs.get(event.name)
+    if spec is None or spec.deleted or spec.generation != event.generation:
+        return decision
+    attempt = spec.problem.attempt + 1 if spec.problem else 1
+    _answer(fleet, replace(spec, problem=Problem(event.reasons, event.retryable, attempt)), context, decision)
+    if event.retryable:
+        decision.effects.append(RetryRender(spec.name, attempt))
+    decision.note(
+        "rendering failed", warning=True, deployment=spec.name, generation=spec.generation, attempt=attempt,
+        retryable=event.retryable, reasons=[str(reason) for reason in event.reasons[:5]],
+    )  # fmt: skip
+    return decision
+
+
+def decide_render_due(fleet: Fleet, event: RenderDue, context: Context) -> Decision:
+    """Render what devices still lack: after a back-off, a resume, or a restart."""
+    decision = Decision()
+    spec = fleet.specs.get(event.name)
+    if spec is not None and not spec.deleted:
+        _request(fleet, spec, decision)
+    return decision
+
+
+def decide_command(fleet: Fleet, name: str, command: OperatorCommand, context: Context) -> Decision:
+    """An operator's command: pause and resume here, the rest on to the devices that are meant."""
+    spec = fleet.specs.get(name)
+    if spec is None or spec.deleted:
+        return _refused(name, command, f"there is no deployment {name!r}")
+    if any(key[0] == command.id for key in fleet.commands):
+        return Decision()  # delivered twice
+    if command.generation is not None and command.generation != spec.generation:
+        return _refused(name, command, f"is for generation {command.generation}, wanted is {spec.generation}", fleet)
+    if command.action in DEVICE_ACTIONS:
+        return _to_devices(fleet, spec, command, context)
+    return _pause_or_resume(fleet, spec, command)
+
+
+def refuse_malformed(fleet: Fleet, name: str, payload: bytes, error: ContractError) -> Decision:
+    """A command that cannot be read: refused in the aggregate, under a name made from its bytes."""
+    decision = Decision()
+    id = f"unreadable-{digest_of(payload)[7:19]}"
+    why = "; ".join(str(reason) for reason in error.reasons[:5])
+    decision.note("command refused", warning=True, deployment=name, id=id, why=why)
+    if name in fleet.specs and (id, "") not in fleet.commands:
+        decision.records.append(CommandRecord(id, name, "", "unreadable", 0, 0.0, "refused", why))
+        decision.touched.add(name)
+    return decision
+
+
+def decide_command_expired(fleet: Fleet, event: CommandExpired, context: Context) -> Decision:
+    """Nobody answered in time: the command is void and is not sent again."""
+    decision = Decision()
+    record = fleet.commands.get((event.id, event.device))
+    if record is not None and not record.outcome:
+        why = f"{record.device} did not answer within {record.expiry_seconds:g} s"
+        decision.records.append(replace(record, outcome="expired", message=why))
+        decision.touched.add(record.name)
+        decision.note("command expired", deployment=record.name, device=record.device, id=record.id)
+    return decision
+
+
+def _to_devices(fleet: Fleet, spec: SpecRecord, command: OperatorCommand, context: Context) -> Decision:
+    decision = Decision()
+    deployments = fleet.of_spec(spec.name)
+    meant = command.devices or tuple(sorted(deployments))
+    unknown = [device for device in meant if device not in deployments]
+    if unknown or not meant:
+        why = f"{', '.join(unknown)} does not hold {spec.name}" if unknown else f"no device holds {spec.name}"
+        return _refused(spec.name, command, why, fleet)
+    for device in meant:
+        record = CommandRecord(
+            command.id, spec.name, device, command.action, deployments[device].desired_generation,
+            command.expiry_seconds,
+        )  # fmt: skip
+        decision.records.append(record)
+        decision.effects.append(ExpireCommand(record.id, device, record.expiry_seconds))
+        if device in fleet.devices and fleet.devices[device].online:
+            # Not queued for an offline device: it is sent when the device comes back, if it still holds then.
+            decision.publications.append(
+                outbound.command(context, spec.name, device, command.action, record.id, record.generation)
+            )
+    decision.touched.add(spec.name)
+    decision.note("command", deployment=spec.name, action=str(command.action), id=command.id, devices=len(meant))
+    return decision
+
+
+def _pause_or_resume(fleet: Fleet, spec: SpecRecord, command: OperatorCommand) -> Decision:
+    decision = Decision()
+    record = replace(spec, paused=command.action is Action.PAUSE)
+    decision.records.append(record)
+    decision.records.append(_answered(spec.name, command, "done", "rollout " + ("paused" if record.paused else "goes on")))
+    if not record.paused:
+        _request(fleet, record, decision)
+    decision.touched.add(spec.name)
+    decision.note("command", deployment=spec.name, action=str(command.action), id=command.id)
+    return decision
+
+
+def _refused(name: str, command: OperatorCommand, why: str, fleet: Fleet | None = None) -> Decision:
+    """``fleet`` only where there is an aggregate in which the refusal can be seen."""
+    decision = Decision()
+    decision.note("command refused", warning=True, deployment=name, id=command.id, why=why)
+    if fleet is not None:
+        decision.records.append(_answered(name, command, "refused", why))
+        decision.touched.add(name)
+    return decision
+
+
+def _answered(name: str, command: OperatorCommand, outcome: str, message: str) -> CommandRecord:
+    return CommandRecord(
+        command.id, name, "", command.action, command.generation or 0, command.expiry_seconds, outcome, message
+    )
+
+
+def _request(fleet: Fleet, spec: SpecRecord, decision: Decision) -> None:
+    lacking = [
+        deployment.device
+        for deployment in fleet.of_spec(spec.name).values()
+        if not deployment.removing and deployment.desired_generation < spec.generation
+    ]
+    if lacking and not spec.paused:
+        fitting = tuple(sorted(set(lacking) - refusals_of(fleet, spec).keys()))
+        decision.effects.append(Render(spec.name, spec.generation, fitting))
+
+
+def _answer(fleet: Fleet, spec: SpecRecord, context: Context, decision: Decision) -> None:
+    decision.records.append(spec)
+    decision.publications.append(accepted(spec, refusals_of(fleet, spec), context))
+    decision.touched.add(spec.name)

@@ -1,0 +1,190 @@
+"""What goes into the core and what comes out: events, decisions, effects. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from orchestrator.model import CommandRecord, DeploymentRecord, DeviceRecord, Fleet, SpecRecord
+from topics.channels import Topics
+from topics.documents.status import TransitionEvent
+from topics.errors import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a decision may know besides records and event. ``wall`` is RFC 3339, for people only."""
+
+    topics: Topics
+    wall: str
+    component_kinds: frozenset[str]
+    """The component kinds that a renderer is installed for."""
+    max_payload_bytes: int
+
+
+# -- events that are not messages ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Manifests of one generation, as payload per device."""
+
+    name: str
+    generation: int
+    manifests: Mapping[str, bytes]
+    pins: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RenderFailed:
+    """A generation could not be rendered."""
+
+    name: str
+    generation: int
+    reasons: tuple[Reason, ...]
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RenderDue:
+    """A generation is to be rendered (again) for the devices that still lack it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSilent:
+    """Nothing was heard of an online device for longer than its heartbeats allow."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class GapDue:
+    """A gap in a deployment's transitions has stayed open; ``give_up`` after several requests."""
+
+    name: str
+    device: str
+    attempt: int
+    give_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommandExpired:
+    """A command was not answered in time."""
+
+    id: str
+    device: str
+
+
+Timed: TypeAlias = Rendered | RenderFailed | RenderDue | DeviceSilent | GapDue | CommandExpired
+
+
+# -- what a decision brings about ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A message to send. Retained ones replace each other per topic; an empty payload clears.
+
+    ``digest`` is that of the content without its time: the same content is not published again.
+    ``key`` tells messages apart that are not retained.
+    """
+
+    topic: str
+    payload: bytes
+    retain: bool = True
+    digest: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One reported transition for the history. ``legal`` is false for one that the table forbids."""
+
+    event: TransitionEvent
+    journal: str
+    received: str
+    legal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Render:
+    """Effect: render this generation for these devices, outside of the deciding thread."""
+
+    name: str
+    generation: int
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRender:
+    """Effect: decide ``RenderDue`` again after a back-off that grows with the attempt."""
+
+    name: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireCommand:
+    """Effect: decide ``CommandExpired`` after so many seconds."""
+
+    id: str
+    device: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Effect: one log line."""
+
+    event: str
+    fields: Mapping[str, object]
+    warning: bool = False
+
+
+Effect: TypeAlias = Render | RetryRender | ExpireCommand | Note
+Record: TypeAlias = SpecRecord | DeviceRecord | DeploymentRecord | CommandRecord
+
+
+@dataclass(slots=True)
+class Decision:
+    """New records, messages to send, effects; ``touched`` names the specs whose aggregate changed."""
+
+    records: list[Record] = field(default_factory=list)
+    dropped: list[tuple[str, str]] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+    publications: list[Publication] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+    placements: dict[str, Mapping[str, tuple[Reason, ...]]] = field(default_factory=dict)
+    """Per spec that was placed anew: the devices that cannot take it."""
+    refusals: list[tuple[str, str, tuple[Reason, ...]]] = field(default_factory=list)
+    """Spec, device, reasons (none: it can take it), where a single device was looked at."""
+
+    def note(self, event: str, *, warning: bool = False, **fields: object) -> None:
+        self.effects.append(Note(event, fields, warning))
+
+
+def apply(fleet: Fleet, decision: Decision) -> None:
+    """Make a decision's records the newest ones."""
+    for record in decision.records:
+        match record:
+            case DeploymentRecord():
+                fleet.put_deployment(record)
+            case DeviceRecord():
+                fleet.devices[record.device] = record
+            case SpecRecord():
+                fleet.specs[record.name] = record
+            case CommandRecord():
+                fleet.commands[record.key] = record
+    for name, device in decision.dropped:
+        fleet.drop_deployment(name, device)
+    for name, refused in decision.placements.items():
+        fleet.refusals[name] = dict(refused)
+    for name, device, reasons in decision.refusals:
+        if (known := fleet.refusals.get(name)) is not None:
+            known.pop(device, None)
+            if reasons:
+                known[device] = reasons

@@ -1,0 +1,81 @@
+"""The port of renderers: one component of a spec in, one part of a manifest out.
+
+A renderer is pure and deterministic: the same component, context and charts give the same bytes, on any
+machine and at any time, because the manifest's digest is how a device knows whether anything changed. It
+reads no clock, no network and no cluster. It is a plug-in: an entry point in the group
+``fleetbus.renderers`` named after the component kind, loading a class without constructor arguments.
+``tests/contract/test_renderers.py`` is the suite that every renderer passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from orchestrator.charts.archive import ChartArchive
+from topics.documents.manifest import ManifestComponent
+from topics.documents.spec import Application, Component
+from topics.errors import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class RenderContext:
+    """What a component is rendered for: the deployment, and where its objects go.
+
+    ``workload_namespace`` takes the application's objects, ``cluster_namespace`` those that drive an
+    orchestrator inside the cluster.
+    """
+
+    deployment: str
+    generation: int
+    cluster_namespace: str
+    workload_namespace: str
+    application: Application | None
+
+
+class Renderer(Protocol):
+    """Renders the components of one kind."""
+
+    kind: ClassVar[str]
+    """The component kind it renders: ``kubernetes``, ``helm``, …"""
+
+    def render(
+        self, component: Component, context: RenderContext, charts: Mapping[str, ChartArchive]
+    ) -> ManifestComponent:
+        """The component's part of the manifest.
+
+        ``charts`` holds the fetched chart of each component that has one, by component name. Raises
+        ``RenderError`` with every reason; the paths are relative to the component (``helm.values``),
+        the caller puts ``spec.components[i].`` before them.
+        """
+        ...
+
+
+class RenderError(Exception):
+    """Something cannot be rendered; carries every reason at once.
+
+    ``retryable`` is false when only a change of the spec, of a chart or of the installation helps.
+    """
+
+    def __init__(self, reasons: Iterable[Reason], *, retryable: bool = False) -> None:
+        self.reasons: tuple[Reason, ...] = tuple(reasons)
+        self.retryable = retryable
+        super().__init__("; ".join(str(reason) for reason in self.reasons))
+
+    @classmethod
+    def because(
+        cls, code: str, message: str, *, path: str = "", hint: str | None = None, retryable: bool = False
+    ) -> RenderError:
+        """A render error with a single reason."""
+        return cls((Reason(path=path, code=code, message=message, hint=hint),), retryable=retryable)
+
+    def below(self, path: str) -> RenderError:
+        """The same error with ``path`` put before the path of every reason."""
+        return RenderError(
+            (
+                reason.model_copy(update={"path": f"{path}.{reason.path}" if reason.path else path})
+                for reason in self.reasons
+            ),
+            retryable=self.retryable,
+        )

@@ -1,0 +1,259 @@
+"""The one deciding thread: a batch in, one transaction, one round of acknowledgements.
+
+Order of things, and it is the guarantee: receive, decide, commit, acknowledge, publish. What is killed
+in between is received again (nothing was acknowledged) or published again (the outbox is durable).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from orchestrator import aggregation, outbound
+from orchestrator.decision import (
+    CommandExpired,
+    Context,
+    Decision,
+    ExpireCommand,
+    Note,
+    Render,
+    RenderDue,
+    Rendered,
+    RenderFailed,
+    RetryRender,
+    Timed,
+    apply,
+)
+from orchestrator.inbound import decide_message, decide_timed
+from orchestrator.model import DeploymentRecord, Fleet
+from orchestrator.ports import Clock, RenderPool, Store, Unit
+from orchestrator.sender import Sender
+from orchestrator.watch import Watch
+from topics import channels
+from topics.channels import Topics
+from topics.codec import encode
+from topics.documents.device import OrchestratorPresence
+from topics.program.failpoints import reach
+from topics.program.inbox import Inbox
+from topics.program.logs import EventLog
+from topics.program.timers import Timers
+from topics.transport.port import Bus, BusEvent, Connected, Delivered, Disconnected, Received
+
+BATCH = 2_000
+"""Most messages of one transaction."""
+
+TICK_SECONDS = 0.5
+AGGREGATE_SECONDS_PER_DEVICE = 0.0005
+"""An aggregate of n devices costs about n times 20 µs to make and as much to read: it is published at
+most once in this time per device, so it never takes more than a few percent of the processor."""
+
+RENDER_RETRY_SECONDS = (5.0, 300.0)
+
+_LOG = EventLog("fleetbus.orchestrator")
+
+Incoming = BusEvent | Timed
+
+
+class Orchestrator:
+    """Ties the core to bus, store and render pool. ``step`` is one turn; ``run`` turns until ``stop``."""
+
+    def __init__(
+        self,
+        *,
+        topics: Topics,
+        store: Store,
+        renderers: RenderPool,
+        clock: Clock,
+        component_kinds: frozenset[str],
+        max_payload_bytes: int,
+        version: str,
+    ) -> None:
+        self._topics = topics
+        self._store = store
+        self._renderers = renderers
+        self._clock = clock
+        self._component_kinds = component_kinds
+        self._max_payload_bytes = max_payload_bytes
+        self._version = version
+        self._inbox: Inbox[Incoming] = Inbox()
+        self._timers: Timers[Timed] = Timers()
+        self._stopping = threading.Event()
+        self._fleet: Fleet = store.load()
+        self.epoch = store.next_epoch()
+        self._watch = Watch(self._fleet, clock.monotonic())
+        self._stale: set[str] = set(self._fleet.specs)  # specs whose aggregate may have to be published
+        self._published: dict[str, float] = {}
+        self._next_tick = 0.0
+        self._bus: Bus | None = None
+        self._sender: Sender | None = None
+
+    @property
+    def fleet(self) -> Fleet:
+        """The records as they stand; for reading, on the deciding thread."""
+        return self._fleet
+
+    def receive(self, event: BusEvent) -> None:
+        """Where the bus reports; messages wait here while the deciding thread is behind."""
+        self._inbox.put(event, bounded=isinstance(event, Received))
+
+    def presence(self, epoch: int, *, online: bool) -> tuple[str, bytes]:
+        """Topic and payload of the orchestrator's own presence."""
+        document = OrchestratorPresence(online=online, epoch=epoch, version=self._version)
+        return self._topics.topic(channels.ORCHESTRATOR_PRESENCE), encode(document)
+
+    def start(self, bus: Bus) -> None:
+        """Connect, and go on with what was not finished."""
+        self._bus = bus
+        self._sender = Sender(self._store, bus)
+        for name in sorted(self._fleet.specs):
+            self._timers.set(("render", name), self._clock.monotonic(), RenderDue(name))
+        for command in self._fleet.commands.values():
+            if not command.outcome:
+                self._effect_expiry(ExpireCommand(command.id, command.device, command.expiry_seconds))
+        bus.start()
+
+    def run(self, sign_of_life: Callable[[], None]) -> None:
+        """Turn until ``stop``; then say goodbye."""
+        while not self._stopping.is_set():
+            self.step(TICK_SECONDS)
+            sign_of_life()
+        self._renderers.stop()
+        assert self._bus is not None, "start() comes before run()"
+        self._bus.stop(self.presence(self.epoch, online=False))
+        self._store.close()
+
+    def stop(self) -> None:
+        """Ask ``run`` to end; from any thread."""
+        self._stopping.set()
+        self._inbox.close()
+
+    def step(self, timeout: float) -> int:
+        """One turn: up to ``BATCH`` events, one transaction. Returns how many messages it took."""
+        assert self._bus is not None and self._sender is not None, "start() comes before step()"
+        now = self._clock.monotonic()
+        events: list[Incoming] = [*self._timers.due(now)]
+        events += self._inbox.take(BATCH, 0.0 if events else self._timers.wait(now, timeout))
+        context = Context(self._topics, self._clock.wall(), self._component_kinds, self._max_payload_bytes)
+        unit = Unit()
+        effects: list[object] = []
+        received = [event for event in events if isinstance(event, Received)]
+        for event in events:
+            self._decide(event, context, unit, effects)
+        self._tick(context, unit, effects)
+        self._add_aggregates(context, unit)
+        if unit:
+            reach("orchestrator.before-commit")
+            if self._store.commit(unit):
+                self._sender.news()
+            reach("orchestrator.after-commit")
+        for message in received:
+            self._bus.acknowledge(message)
+        if received:
+            reach("orchestrator.after-acknowledge")
+        for effect in effects:
+            self._perform(effect)
+        self._pump()
+        self._bus.check()
+        return len(received)
+
+    # -- parts of a turn -------------------------------------------------------------------------
+
+    def _decide(self, event: Incoming, context: Context, unit: Unit, effects: list[object]) -> None:
+        match event:
+            case Received():
+                self._hear(event)
+                live = not event.retain
+                self._take(decide_message(self._fleet, event.topic, event.payload, live, context), unit, effects)
+            case Delivered():
+                assert self._sender is not None, "nothing is delivered before start()"
+                self._sender.delivered(event.token)
+                unit.delivered.append(event.token)
+            case Connected():
+                self._greet(event)
+            case Disconnected():
+                _LOG.warning("disconnected", why=event.reason)
+            case _:
+                self._take(decide_timed(self._fleet, event, context), unit, effects)
+
+    def _take(self, decision: Decision, unit: Unit, effects: list[object]) -> None:
+        apply(self._fleet, decision)
+        unit.add(decision)
+        effects += decision.effects
+        self._stale |= decision.touched
+        changed = [record for record in decision.records if isinstance(record, DeploymentRecord)]
+        if changed:
+            self._watch.look(changed, self._clock.monotonic())
+        for key in decision.dropped:
+            self._watch.forget(key)
+
+    def _hear(self, message: Received) -> None:
+        if not message.retain:
+            prefix = f"{self._topics.root}/devices/"
+            if message.topic.startswith(prefix):
+                self._watch.heard(message.topic[len(prefix) :].partition("/")[0], self._clock.monotonic())
+
+    def _greet(self, event: Connected) -> None:
+        """Everything is published again where the broker knows nothing of us: it lost what it had."""
+        assert self._bus is not None and self._sender is not None, "nothing connects before start()"
+        topic, payload = self.presence(event.epoch, online=True)
+        self._bus.publish(topic, payload, qos=1, retain=True, token=0)
+        self._sender.repeat(everything=not event.session_present)
+        _LOG.info("connected", epoch=event.epoch, session_present=event.session_present)
+
+    def _tick(self, context: Context, unit: Unit, effects: list[object]) -> None:
+        now = self._clock.monotonic()
+        if now < self._next_tick:
+            return
+        self._next_tick = now + TICK_SECONDS
+        events, again = self._watch.due(now)
+        for event in events:
+            self._take(decide_timed(self._fleet, event, context), unit, effects)
+        if again:
+            assert self._sender is not None, "nothing is due before start()"
+            topics = [self._topics.topic(channels.MANIFEST, deployment=name, device=device) for name, device in again]
+            self._store.send_again(topics=topics)
+            self._sender.rewind()
+            _LOG.info("manifests published again", count=len(topics))
+
+    def _add_aggregates(self, context: Context, unit: Unit) -> None:
+        now = self._clock.monotonic()
+        for name in sorted(self._stale):
+            spec = self._fleet.specs.get(name)
+            devices = len(self._fleet.of_spec(name))
+            if now - self._published.get(name, 0.0) < devices * AGGREGATE_SECONDS_PER_DEVICE:
+                continue
+            self._stale.discard(name)
+            if spec is None or (spec.deleted and not devices):
+                self._published.pop(name, None)
+                continue
+            self._published[name] = now
+            unit.publish(outbound.aggregate(context, aggregation.aggregate(self._fleet, spec)))
+
+    def _perform(self, effect: object) -> None:
+        match effect:
+            case Note(event, fields, warning):
+                (_LOG.warning if warning else _LOG.info)(event, **dict(fields))
+            case Render():
+                spec = self._fleet.specs.get(effect.name)
+                if spec is not None and not spec.deleted and spec.generation == effect.generation:
+                    self._renderers.start(effect, spec, self._rendered)
+            case RetryRender(name, attempt):
+                first, most = RENDER_RETRY_SECONDS
+                due = self._clock.monotonic() + min(most, first * 2 ** (attempt - 1))
+                self._timers.set(("render", name), due, RenderDue(name))
+            case ExpireCommand():
+                self._effect_expiry(effect)
+
+    def _effect_expiry(self, effect: ExpireCommand) -> None:
+        due = self._clock.monotonic() + effect.seconds
+        self._timers.set(("command", effect.id, effect.device), due, CommandExpired(effect.id, effect.device))
+
+    def _rendered(self, event: Rendered | RenderFailed) -> None:
+        self._inbox.put(event)
+
+    def _pump(self) -> None:
+        assert self._sender is not None, "nothing is sent before start()"
+        hopeless = self._sender.pump()
+        if hopeless:
+            self._store.commit(Unit(delivered=hopeless))
+        reach("orchestrator.after-publish")

@@ -1,0 +1,1 @@
+"""What several test modules need: real brokers, and nothing that replaces the thing under test."""

@@ -1,0 +1,78 @@
+"""What the orchestrator answers: the result of a spec, and the aggregate over its devices."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from topics.documents.base import Message
+from topics.documents.command import CommandOutcome
+from topics.documents.status import Failure
+from topics.errors import Reason
+from topics.lifecycle import State
+
+
+class SpecResult(Message):
+    """The answer to one spec message.
+
+    ``spec_digest`` is the digest over the exact bytes that were received, so a publisher knows that
+    this answers its message. ``generation`` is the one in force: a rejected spec leaves it as it was
+    (0 if there is none). ``reasons`` of an accepted spec say which devices cannot take it, and why.
+    """
+
+    deployment: str
+    outcome: Literal["accepted", "rejected", "deleted"]
+    generation: int
+    spec_digest: str
+    reasons: tuple[Reason, ...] = ()
+    time: str = ""
+
+
+class DeviceSummary(Message):
+    """One device's part of a deployment.
+
+    ``last_seen`` is the orchestrator's clock when it last heard of the device (RFC 3339), and stands
+    beside the state so that no news never reads as running.
+    """
+
+    device: str
+    state: State | None
+    generation: int
+    desired_generation: int
+    deployed_generation: int | None = None
+    online: bool
+    epoch: int
+    last_seen: str | None = None
+    held: str | None = None
+    failure: Failure | None = None
+
+
+class NotPlaceable(Message):
+    """A device that the spec selects and that cannot take it, with every reason."""
+
+    device: str
+    reasons: tuple[Reason, ...]
+
+
+class AggregateStatus(Message):
+    """The state of a deployment over all its devices.
+
+    ``phase`` is ``Deployed`` only when every placed device runs the wanted generation;
+    ``NotPlaceable`` when no device can take it; ``counts`` maps each state to its number of devices
+    (``Waiting``: no report for the wanted generation yet). ``devices`` is bounded: with more devices
+    than that, those not yet Deployed come first and ``truncated`` says how many are left out.
+    """
+
+    deployment: str
+    generation: int
+    phase: Literal[
+        "Pending", "NotPlaceable", "Progressing", "Deployed", "Degraded", "Failed", "Paused", "Removing", "Removed"
+    ]
+    message: str = ""
+    total: int = 0
+    counts: dict[str, int] = {}
+    devices: tuple[DeviceSummary, ...] = ()
+    not_placeable: tuple[NotPlaceable, ...] = ()
+    waiting_for: tuple[str, ...] = ()
+    truncated: int = 0
+    commands: tuple[CommandOutcome, ...] = ()
+    time: str = ""

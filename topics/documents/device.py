@@ -1,0 +1,110 @@
+"""What a device says of itself: presence, capabilities, what is left."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from topics.documents.base import Message
+from topics.identifiers import DeviceId, LabelKey, LabelValue
+
+HEARTBEAT_SECONDS = 30.0
+"""How often an agent repeats its presence."""
+
+MISSED_HEARTBEATS = 3
+"""After how many silent heartbeats a device counts as offline, will or no will."""
+
+
+class Presence(Message):
+    """Online or offline. The will carries the epoch of its session: one from an older session is ignored.
+
+    ``epoch`` grows with every connection of the agent and survives restarts. ``journal`` names the
+    agent's journal: a device that was set up anew has another one, and counts from the start.
+    """
+
+    device: DeviceId
+    online: bool
+    epoch: int
+    journal: str = ""
+    agent_version: str = ""
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+
+
+class OrchestratorPresence(Message):
+    """Online or offline, for agents, operators and dashboards."""
+
+    online: bool
+    epoch: int
+    version: str = ""
+
+
+class Cpu(Message):
+    """One CPU entry. Entries are never summed."""
+
+    architecture: str
+    cores: int
+    physical_cores: int | None = None
+    model: str = ""
+
+
+class Volume(Message):
+    """Storage of one file system, in bytes."""
+
+    path: str
+    capacity: int
+
+
+class Interface(Message):
+    """One communication interface."""
+
+    name: str
+    type: Literal["ethernet", "wifi", "cellular", "bluetooth", "usb", "canbus", "rs232", "other"]
+    address: str = ""
+
+
+class Peripheral(Message):
+    """One peripheral, as the operating system shows it."""
+
+    type: Literal["gpu", "display", "camera", "microphone", "speaker"]
+    manufacturer: str = ""
+    model: str = ""
+
+
+class Capabilities(Message):
+    """What a device is. Memory and storage in bytes; ``appliers`` names the manifest types it takes."""
+
+    device: DeviceId
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    cpus: tuple[Cpu, ...] = ()
+    memory: int = 0
+    storage: tuple[Volume, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
+    peripherals: tuple[Peripheral, ...] = ()
+    operating_system: str = ""
+    kernel: str = ""
+    vendor: str = ""
+    model: str = ""
+    serial: str = ""
+    agent_version: str = ""
+    appliers: tuple[str, ...] = ()
+
+
+class Promise(Message):
+    """What one deployment was promised on the device: millicores, bytes, bytes."""
+
+    deployment: str
+    cpu: int = 0
+    memory: int = 0
+    storage: int = 0
+
+
+class Allocatable(Message):
+    """What a device has left after its promises: millicores, bytes of memory, bytes of storage."""
+
+    device: DeviceId
+    epoch: int
+    cpu: int
+    memory: int
+    storage: int
+    promised: tuple[Promise, ...] = ()

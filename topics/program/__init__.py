@@ -1,0 +1,1 @@
+"""What every program needs to start, run and stop plainly: options, log lines, inbox, signals."""

@@ -1,0 +1,254 @@
+"""The bus over MQTT 3.1.1, on paho. The only module that imports paho.
+
+What brokers were measured to do, and what this adapter does about it:
+
+- a resumed session does not resend retained messages: every connect subscribes again;
+- SUBACK can carry a failure while a cluster elects a leader: it is asked again;
+- CONNACK, SUBACK or PUBACK may never come after a cluster node died: ``check`` closes a connection
+  that owes an answer for too long, and paho sends everything unacknowledged again on the next;
+- an acknowledgement of an older connection must not be sent on a newer one, where its packet id may
+  belong to another message: each message knows its connection.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from topics.codec import MAX_PAYLOAD_BYTES
+from topics.errors import ContractError
+from topics.transport.port import BusEvent, Connected, Delivered, Disconnected, Received
+from topics.transport.settings import BrokerSettings
+
+KEEPALIVE_SECONDS = 30
+ANSWER_SECONDS = 5.0
+"""How long CONNACK, SUBACK or the oldest PUBACK may take before the connection is given up."""
+
+SLOWEST_BYTES_PER_SECOND = 2_000
+"""The slowest link that must still work (about 16 kbit/s): unacknowledged bytes extend the wait."""
+
+RECONNECT_SECONDS = (1, 30)
+_PACKET_OVERHEAD = 16
+_SUBSCRIBE_AGAIN_SECONDS = 1.0
+
+Will = tuple[str, bytes]
+
+
+class MqttBus:
+    """A connection that comes back by itself, with manual acknowledgement.
+
+    ``subscriptions`` are (filter, QoS) pairs, asked for on every connect. ``epoch`` is called before
+    each connection attempt and numbers the session; ``will`` gives that session's will (topic,
+    payload; retained, QoS 1). ``on_event`` is called on the network thread and may block: that is
+    the back-pressure.
+    """
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        client_id: str,
+        *,
+        on_event: Callable[[BusEvent], None],
+        subscriptions: Sequence[tuple[str, int]] = (),
+        epoch: Callable[[], int] = lambda: 0,
+        will: Callable[[int], Will] | None = None,
+        clean_session: bool = False,
+        max_packet_bytes: int = MAX_PAYLOAD_BYTES,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        self._settings = settings
+        self._on_event = on_event
+        self._subscriptions = list(subscriptions)
+        self._next_epoch = epoch
+        self._will = will
+        self._max_packet_bytes = max_packet_bytes
+        self._answer_seconds = answer_seconds
+        self._epoch = 0
+        self._connection = 0
+        self._connected = False
+        self._session_present = False
+        self._owed_since: float | None = None  # CONNACK or SUBACK
+        self._subscribe_again_at: float | None = None
+        self._lock = threading.Lock()
+        # packet id -> token (None: QoS 0, nobody is told), bytes, since
+        self._unacknowledged: dict[int, tuple[int | None, int, float]] = {}
+        # Packet ids that were reported as sent before publish() had returned them.
+        self._early: set[int] = set()
+        self._client = self._new_client(client_id, clean_session)
+
+    def _new_client(self, client_id: str, clean_session: bool) -> mqtt.Client:
+        settings = self._settings
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=clean_session,
+            protocol=mqtt.MQTTv311,
+            transport="websockets" if settings.transport == "websockets" else "tcp",
+            reconnect_on_failure=True,
+            manual_ack=True,
+        )
+        if settings.username is not None:
+            client.username_pw_set(settings.username, settings.password)
+        if settings.tls:
+            client.tls_set(
+                ca_certs=str(settings.ca_file) if settings.ca_file else None,
+                certfile=str(settings.cert_file) if settings.cert_file else None,
+                keyfile=str(settings.key_file) if settings.key_file else None,
+            )
+        if settings.transport == "websockets":
+            client.ws_set_options(path=settings.path)
+        client.max_inflight_messages_set(0xFFFF)
+        client.max_queued_messages_set(0)
+        client.reconnect_delay_set(*RECONNECT_SECONDS)
+        client.on_pre_connect = self._before_connect
+        client.on_connect = self._connected_or_refused
+        client.on_connect_fail = self._connect_failed
+        client.on_disconnect = self._disconnected
+        client.on_subscribe = self._subscribed
+        client.on_message = self._received
+        client.on_publish = self._published
+        return client
+
+    # -- what a program asks ---------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted the session and it has not ended since."""
+        return self._connected
+
+    def start(self) -> None:
+        self._client.connect_async(self._settings.host, self._settings.port, keepalive=KEEPALIVE_SECONDS)
+        self._client.loop_start()
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, token: int = 0) -> None:
+        size = len(topic.encode()) + len(payload) + _PACKET_OVERHEAD
+        if size > self._max_packet_bytes:
+            raise ContractError.because(
+                "oversize", f"the packet for {topic} has {size} bytes, the limit is {self._max_packet_bytes}"
+            )
+        # No lock is held over this call: paho holds its own while it reports a PUBACK to us.
+        info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        with self._lock:
+            if info.mid not in self._early:
+                self._unacknowledged[info.mid] = (token if qos else None, size, time.monotonic())
+                return
+            self._early.discard(info.mid)
+        if qos:
+            self._on_event(Delivered(token))
+
+    def acknowledge(self, message: Received) -> None:
+        if message.qos and message.connection == self._connection:
+            self._client.ack(message.packet_id, message.qos)
+
+    def check(self) -> None:
+        now = time.monotonic()
+        if self._subscribe_again_at is not None and now >= self._subscribe_again_at:
+            self._subscribe_again_at = None
+            self._subscribe()
+        if (self._owed_since is not None and now - self._owed_since > self._answer_seconds) or (
+            self._connected and self._puback_overdue(now)
+        ):
+            self._give_up()
+
+    def stop(self, farewell: Will | None = None) -> None:
+        if farewell is not None and self._connected:
+            self._client.publish(farewell[0], farewell[1], qos=1, retain=True).wait_for_publish(timeout=1.0)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    # -- what happens, on paho's thread ----------------------------------------------------------
+
+    def _before_connect(self, client: mqtt.Client, userdata: Any) -> None:
+        self._connection += 1
+        self._epoch = self._next_epoch()
+        if self._will is not None:
+            topic, payload = self._will(self._epoch)
+            client.will_set(topic, payload, qos=1, retain=True)
+        self._owed_since = time.monotonic()
+
+    def _connected_or_refused(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self._owed_since = None
+        if reason.is_failure:
+            self._on_event(Disconnected(f"the broker refuses the connection: {reason}"))
+            return
+        with self._lock:  # QoS 0 is not sent again; for the rest the wait starts anew
+            now = time.monotonic()
+            self._unacknowledged = {
+                packet_id: (token, size, now)
+                for packet_id, (token, size, _) in self._unacknowledged.items()
+                if token is not None
+            }
+        self._session_present = flags.session_present
+        if self._subscriptions:
+            self._subscribe()
+        else:
+            self._session_is_up()
+
+    def _session_is_up(self) -> None:
+        """Not before SUBACK: by then paho has sent what was unacknowledged again. A newer message on
+        the same retained topic, published in between, would be overwritten by the older one."""
+        self._connected = True
+        self._on_event(Connected(self._epoch, self._session_present))
+
+    def _connect_failed(self, client: Any, userdata: Any) -> None:
+        self._owed_since = None
+        self._on_event(Disconnected(f"{self._settings.url} does not answer"))
+
+    def _disconnected(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self._connection += 1
+        self._owed_since = None
+        self._subscribe_again_at = None
+        if self._connected:
+            self._connected = False
+            self._on_event(Disconnected(str(reason)))
+
+    def _subscribe(self) -> None:
+        self._owed_since = time.monotonic()
+        self._client.subscribe(self._subscriptions)
+
+    def _subscribed(self, client: Any, userdata: Any, packet_id: int, reasons: Any, properties: Any) -> None:
+        self._owed_since = None
+        if any(reason.is_failure for reason in reasons):
+            self._subscribe_again_at = time.monotonic() + _SUBSCRIBE_AGAIN_SECONDS
+        elif not self._connected:
+            self._session_is_up()
+
+    def _received(self, client: Any, userdata: Any, message: mqtt.MQTTMessage) -> None:
+        self._on_event(
+            Received(message.topic, bytes(message.payload), message.qos, message.retain, message.mid, self._connection)
+        )
+
+    def _published(self, client: Any, userdata: Any, packet_id: int, reason: Any, properties: Any) -> None:
+        with self._lock:
+            known = self._unacknowledged.pop(packet_id, None)
+            if known is None:
+                self._early.add(packet_id)
+                return
+        if known[0] is not None:
+            self._on_event(Delivered(known[0]))
+
+    # -- the watchdog ----------------------------------------------------------------------------
+
+    def _puback_overdue(self, now: float) -> bool:
+        with self._lock:
+            waiting = [(since, size) for token, size, since in self._unacknowledged.values() if token is not None]
+        if not waiting:
+            return False
+        allowed = self._answer_seconds + sum(size for _, size in waiting) / SLOWEST_BYTES_PER_SECOND
+        return now - min(since for since, _ in waiting) > allowed
+
+    def _give_up(self) -> None:
+        self._owed_since = None
+        connection = self._client.socket()
+        if isinstance(connection, socket.socket):
+            try:
+                # Past SSLSocket.shutdown, which would pull the TLS object from under the reading thread.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            except OSError:
+                return  # it is closed already, which is what was wanted
