@@ -110,7 +110,7 @@ class EmbeddedBroker:
         command, lock = self._prepare()
         try:
             with self.log.open("wb") as log:
-                self._process = subprocess.Popen(
+                self._process = subprocess.Popen(  # noqa: S603 - our own binary and file
                     ending_with_parent(command),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -245,8 +245,8 @@ def run_foreground(data: Path, *, port: int = 1883, ws_port: int | None = 9001, 
             signal.signal(number, handler)
 
 
-class _StopRequested(Exception):
-    """Raised in the main thread by the signals that end ``run_foreground``."""
+class _StopRequested(BaseException):
+    """Raised in the main thread by the signals that end ``run_foreground``; like KeyboardInterrupt, no error."""
 
 
 def _request_stop(_number: int, _frame: object) -> None:
@@ -279,4 +279,4 @@ def _locked(data: Path) -> int:
 
 def _reachable(host: str) -> str:
     """The address to connect to, where ``host`` means every interface."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound

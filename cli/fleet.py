@@ -1,6 +1,6 @@
 """The picture of the whole fleet, put together from the messages on the bus.
 
-Pure: messages and the time (monotonic seconds) go in, rows come out. The orchestrator's aggregate
+Pure: messages go in, rows come out. The orchestrator's aggregate
 says what is wanted and whether a device is online; the device's own status is the newer word on the
 state. Where one of them is missing the other alone makes the row.
 """
@@ -15,7 +15,6 @@ from pydantic import BaseModel
 from cli.messages import Heard
 from topics.documents.answer import AggregateStatus, DeviceSummary, NotPlaceable, SpecResult
 from topics.documents.device import Allocatable, Capabilities, OrchestratorPresence, Presence
-from topics.documents.spec import DeploymentSpec
 from topics.documents.status import DeploymentStatus, Failure, TransitionEvent
 from topics.lifecycle import State
 
@@ -30,8 +29,13 @@ WAITING = "Waiting"
 
 @dataclass(slots=True)
 class Timing:
-    """When a deployment on a device moved, in monotonic seconds as seen here; 0 transitions: not seen yet."""
+    """When a deployment on a device moved, in monotonic seconds as seen here; ``None``: not seen.
 
+    ``sequence`` is that of its newest transition: what a device repeats is no news.
+    """
+
+    journal: str = ""
+    sequence: int = 0
     generation: int = 0
     state: State | None = None
     since: float | None = None
@@ -74,6 +78,20 @@ class DeviceRow:
     deployments: int
 
 
+class Transitions:
+    """Which transitions were seen: devices repeat what nobody has confirmed."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, str, str, int]] = set()
+
+    def is_new(self, event: TransitionEvent) -> bool:
+        """True the first time."""
+        key = (event.deployment, event.device, event.journal, event.sequence)
+        is_new = key not in self._seen
+        self._seen.add(key)
+        return is_new
+
+
 class Fleet:
     """Everything heard so far, by kind."""
 
@@ -87,10 +105,13 @@ class Fleet:
         self.allocatables: dict[str, Allocatable] = {}
         self.statuses: dict[tuple[str, str], DeploymentStatus] = {}
         self.problems: dict[str, str] = {}
+        self.begun: dict[str, float] = {}
+        """When a deployment's spec was published, where the caller knows; its times count from there."""
         self._timings: dict[tuple[str, str], Timing] = {}
 
-    def take(self, heard: Heard, now: float) -> None:
+    def take(self, heard: Heard) -> None:
         """Add one message to the picture."""
+        now = heard.at
         self.problems.pop(heard.topic, None)
         if heard.problem is not None:
             self.problems[heard.topic] = heard.problem
@@ -116,8 +137,7 @@ class Fleet:
                 self._status(deployment, device, _document(heard, DeploymentStatus), heard.retained, now)
             case "event":
                 if isinstance(heard.document, TransitionEvent):
-                    event = heard.document
-                    self._moved(deployment, device, event.target, event.generation, now)
+                    self._moved(heard.document, heard.document.target, now)
 
     def names(self) -> list[str]:
         """Every deployment that anything is known of."""
@@ -157,9 +177,7 @@ class Fleet:
             return [self._bare_row(deployment)]
         return [self._row(deployment, device, summaries.get(device), refused.get(device)) for device in devices]
 
-    def _row(
-        self, deployment: str, device: str, summary: DeviceSummary | None, refusal: NotPlaceable | None
-    ) -> Row:
+    def _row(self, deployment: str, device: str, summary: DeviceSummary | None, refusal: NotPlaceable | None) -> Row:
         status = self.statuses.get((deployment, device))
         newest = _newer(summary, status)
         aggregate = self.aggregates.get(deployment)
@@ -223,18 +241,21 @@ class Fleet:
         if status is None:
             self._timings.pop((deployment, device), None)
         elif retained:  # it has been so for an unknown time
-            self._timings.setdefault((deployment, device), Timing(status.generation, status.state))
+            known = Timing(status.journal, status.sequence, status.generation, status.state)
+            self._timings.setdefault((deployment, device), known)
         else:
-            self._moved(deployment, device, status.state, status.generation, now)
+            self._moved(status, status.state, now)
 
-    def _moved(self, deployment: str, device: str, state: State, generation: int, now: float) -> None:
-        timing = self._timings.setdefault((deployment, device), Timing())
-        if (generation, state) == (timing.generation, timing.state):
-            return  # the status and the event of one transition
-        if generation < timing.generation and state is not State.DEPLOYED:
-            return  # late news of an older generation; only a roll-back ends in one
-        if generation != timing.generation or state in (State.CREATED, State.REMOVING):
-            timing.generation, timing.started, timing.finished, timing.reached = generation, now, None, []
+    def _moved(self, report: DeploymentStatus | TransitionEvent, state: State, now: float) -> None:
+        timing = self._timings.setdefault((report.deployment, report.device), Timing())
+        if report.journal != timing.journal:  # the device was set up anew and counts from the start
+            timing.journal, timing.sequence = report.journal, 0
+        if report.sequence <= timing.sequence:
+            return
+        timing.sequence = report.sequence
+        if report.generation != timing.generation or state in (State.CREATED, State.REMOVING):
+            timing.generation, timing.finished, timing.reached = report.generation, None, []
+            timing.started = self.begun.get(report.deployment, now)
         timing.state, timing.since = state, now
         timing.reached.append(state)
         if state in (State.DEPLOYED, State.REMOVED, State.FAILED) and timing.started is not None:
@@ -260,9 +281,7 @@ def _message(newest: DeviceSummary | DeploymentStatus | None, online: bool | Non
     return "; ".join(parts)
 
 
-def _newer(
-    summary: DeviceSummary | None, status: DeploymentStatus | None
-) -> DeviceSummary | DeploymentStatus | None:
+def _newer(summary: DeviceSummary | None, status: DeploymentStatus | None) -> DeviceSummary | DeploymentStatus | None:
     """The device's own word, unless the orchestrator has already heard of a newer generation."""
     if summary is None or status is None:
         return status or summary

@@ -38,13 +38,14 @@ class Heard:
     """A message: ``document`` if it could be read, otherwise ``problem``.
 
     Neither is set for an empty payload, which clears the topic. ``retained`` says that the broker had
-    stored it before the subscription.
+    stored it before the subscription, ``at`` when it came in, in monotonic seconds.
     """
 
     topic: str
     address: Address | None
     payload: bytes
     retained: bool
+    at: float
     document: BaseModel | None = None
     problem: str | None = None
 
@@ -59,18 +60,18 @@ class Heard:
         return {"topic": self.topic, "problem": self.problem} if self.problem else None
 
 
-def read_message(topics: Topics, topic: str, payload: bytes, retained: bool) -> Heard:
+def read_message(topics: Topics, topic: str, payload: bytes, *, retained: bool, at: float) -> Heard:
     """The message in a payload; never raises for what somebody else published."""
     try:
         address = topics.parse(topic)
     except ContractError as error:
-        return Heard(topic, None, payload, retained, problem=str(error))
+        return Heard(topic, None, payload, retained, at, problem=str(error))
     if not payload:
-        return Heard(topic, address, payload, retained)
+        return Heard(topic, address, payload, retained, at)
     try:
-        return Heard(topic, address, payload, retained, document=_document(address, payload))
+        return Heard(topic, address, payload, retained, at, document=_document(address, payload))
     except ContractError as error:
-        return Heard(topic, address, payload, retained, problem=str(error))
+        return Heard(topic, address, payload, retained, at, problem=str(error))
 
 
 def _document(address: Address, payload: bytes) -> BaseModel | None:

@@ -52,11 +52,11 @@ def as_text(output: Output, data: Any) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
-def grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def grid(headings: Sequence[str], rows: Sequence[Sequence[str]], *, gap: int = 3) -> Table:
     """A table as kubectl prints them: no lines, headings in capitals. The last column may wrap."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
     for index, heading in enumerate(headings):
         last = index == len(headings) - 1
         table.add_column(heading, no_wrap=not last, overflow="fold")
@@ -97,8 +97,8 @@ def span(seconds: float | None) -> str:
     seconds = max(seconds, 0.0)
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= 2 * size:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:.0f}s"
+            return f"{seconds // size:.0f}{unit}"
+    return f"{int(seconds)}s"
 
 
 def precise(seconds: float | None) -> str:

@@ -39,7 +39,7 @@ class Session:
         self._url = settings.broker.url
         self._quiet = settings.quiet
         self._stays = stays
-        self._events: queue.SimpleQueue[BusEvent] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[tuple[float, BusEvent]] = queue.SimpleQueue()
         self._early: list[Heard] = []
         self._tokens = 0
         self._delivered: set[int] = set()
@@ -48,7 +48,7 @@ class Session:
         self._bus = MqttBus(
             settings.broker,
             client_id("cli", secrets.token_hex(6)),
-            on_event=self._events.put,
+            on_event=lambda event: self._events.put((time.monotonic(), event)),
             subscriptions=[(item, 1) for item in filters],
             clean_session=True,
         )
@@ -126,13 +126,13 @@ class Session:
     def _next(self, timeout: float) -> Heard | None:
         """One event, waited for at most ``timeout`` seconds; ``None`` if it is no message."""
         try:
-            event = self._events.get(timeout=min(timeout, _CHECK_SECONDS))
+            at, event = self._events.get(timeout=min(timeout, _CHECK_SECONDS))
         except queue.Empty:
             self._bus.check()
             return None
         if isinstance(event, Received):
             self._bus.acknowledge(event)
-            return read_message(self._topics, event.topic, event.payload, event.retain)
+            return self._read(event, at)
         if isinstance(event, Delivered):
             self._delivered.add(event.token)
         elif isinstance(event, Connected):
@@ -143,11 +143,14 @@ class Session:
                 raise CliError(Exit.UNREACHABLE, f"the connection to {self._url} was lost: {event.reason}")
         return None
 
+    def _read(self, event: Received, at: float) -> Heard:
+        return read_message(self._topics, event.topic, event.payload, retained=event.retain, at=at)
+
     def _connect(self) -> None:
         deadline = time.monotonic() + CONNECT_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             try:
-                event = self._events.get(timeout=min(left, _CHECK_SECONDS))
+                at, event = self._events.get(timeout=min(left, _CHECK_SECONDS))
             except queue.Empty:
                 self._bus.check()
                 continue
@@ -155,7 +158,7 @@ class Session:
                 return
             if isinstance(event, Received):  # retained messages may overtake the SUBACK
                 self._bus.acknowledge(event)
-                self._early.append(read_message(self._topics, event.topic, event.payload, event.retain))
+                self._early.append(self._read(event, at))
             elif isinstance(event, Disconnected):
                 raise CliError(
                     Exit.UNREACHABLE,

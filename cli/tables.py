@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cli.fleet import DeviceRow, Fleet, Row
+from cli.fleet import NOT_PLACEABLE, DeviceRow, Fleet, Row
 from cli.printing import age, yes_no
 from topics.documents.spec import DeploymentSpec
 from topics.quantity import format_bytes, format_cores
@@ -106,7 +106,7 @@ def device_data(row: DeviceRow) -> dict[str, Any]:
 
 def generations(row: Row) -> str:
     """``2``, or ``1/2`` where the device has not taken up the wanted generation yet."""
-    if row.desired == 0:
+    if row.desired == 0 or row.state == NOT_PLACEABLE:
         return "-"
     return str(row.desired) if row.generation == row.desired else f"{row.generation}/{row.desired}"
 

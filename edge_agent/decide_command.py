@@ -16,7 +16,7 @@ _IN_FLIGHT = (State.CREATED, State.PREPARED, State.DOWNLOADING, State.STAGED, St
 _NOT_HERE = (State.REMOVING, State.REMOVED)
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """The command cannot be done now; the text says why, and what to do."""
 
 
@@ -34,7 +34,7 @@ def received(draft: Draft, event: CommandReceived) -> None:
         _check_generation(draft, command)
         message = _do(draft, command)
         outcome = CommandOutcome(id=command.id, action=command.action, outcome="done", message=message)
-    except _Refused as refusal:
+    except _RefusedError as refusal:
         outcome = CommandOutcome(id=command.id, action=command.action, outcome="refused", message=str(refusal))
     draft.outcome(outcome)
     draft.effect(RememberCommand(outcome))
@@ -46,9 +46,9 @@ def received(draft: Draft, event: CommandReceived) -> None:
 def _check_generation(draft: Draft, command: Command) -> None:
     desired = draft.record.desired.generation
     if command.generation != desired:
-        raise _Refused(f"it is meant for generation {command.generation}, the device was given {desired}")
+        raise _RefusedError(f"it is meant for generation {command.generation}, the device was given {desired}")
     if draft.record.state in _NOT_HERE:
-        raise _Refused(f"the deployment is {draft.record.state.value}")
+        raise _RefusedError(f"the deployment is {draft.record.state.value}")
 
 
 def _do(draft: Draft, command: Command) -> str:
@@ -62,12 +62,12 @@ def _do(draft: Draft, command: Command) -> str:
         case Action.CANCEL:
             return _cancel(draft, command)
         case _:
-            raise _Refused(f"{command.action.value} is not for devices: the orchestrator pauses and resumes")
+            raise _RefusedError(f"{command.action.value} is not for devices: the orchestrator pauses and resumes")
 
 
 def _activate(draft: Draft) -> str:
     if draft.record.state is not State.STAGED:
-        raise _Refused(f"the deployment is {draft.record.state.value}, only a Staged one waits for activation")
+        raise _RefusedError(f"the deployment is {draft.record.state.value}, only a Staged one waits for activation")
     draft.change(activated=True, held=None)
     configure(draft)
     return ""
@@ -84,7 +84,7 @@ def _retry(draft: Draft) -> str:
         # The older generation that was restored stays the last good one.
         accept(draft, record.desired, Trigger.SUPERSEDE)
     else:
-        raise _Refused(f"the deployment is {record.state.value}, there is nothing to try again")
+        raise _RefusedError(f"the deployment is {record.state.value}, there is nothing to try again")
     return f"generation {draft.record.current.generation} is tried again"
 
 
@@ -100,7 +100,7 @@ def _roll_back(draft: Draft, command: Command) -> str:
 
 
 def _target(draft: Draft) -> Plan:
-    """The good generation to go back to. Raises ``_Refused`` where there is none, or no way now."""
+    """The good generation to go back to. Raises ``_RefusedError`` where there is none, or no way now."""
     record = draft.record
     if record.state in (State.FAILED, State.CONFIGURATION):
         if record.failure is not None and record.failure.stage is State.ROLLING_BACK:
@@ -109,18 +109,20 @@ def _target(draft: Draft) -> Plan:
     elif record.state in (State.DEPLOYED, State.DEGRADED):
         target = record.previous
     else:
-        raise _Refused(f"the deployment is {record.state.value}; cancel it, or wait until it is Deployed or Failed")
+        raise _RefusedError(
+            f"the deployment is {record.state.value}; cancel it, or wait until it is Deployed or Failed"
+        )
     if target is None:
-        raise _Refused("there is no earlier good generation on the device")
+        raise _RefusedError("there is no earlier good generation on the device")
     return target
 
 
 def _cancel(draft: Draft, command: Command) -> str:
     record = draft.record
     if record.state not in _IN_FLIGHT:
-        raise _Refused(f"the deployment is {record.state.value}, nothing is on its way that could be cancelled")
+        raise _RefusedError(f"the deployment is {record.state.value}, nothing is on its way that could be cancelled")
     if record.was_good:
-        raise _Refused("a good generation is being repaired; roll back or remove the deployment instead")
+        raise _RefusedError("a good generation is being repaired; roll back or remove the deployment instead")
     draft.stop_work()
     failure = Failure(
         stage=record.state, code="cancelled", retryable=False, generation=record.current.generation,
@@ -146,7 +148,7 @@ def _replay(draft: Draft, event: CommandReceived) -> None:
         message = f"transitions {first} to {last} follow"
     outcome = CommandOutcome(id=command.id, action=command.action, outcome="done", message=message)
     # One replay in the status is enough: they must not push out what people asked for.
-    others = tuple(known for known in draft.record.commands if known.action is not Action.REPLAY)
+    others = tuple(known for known in draft.record.commands if known.action != Action.REPLAY)
     draft.change(commands=others)
     draft.outcome(outcome)
     draft.effect(ReplayEvents(first))

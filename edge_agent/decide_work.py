@@ -25,15 +25,13 @@ def done(draft: Draft, event: WorkDone) -> None:
         case Step.DOWNLOAD if draft.record.state is State.DOWNLOADING:
             _downloaded(draft)
         case Step.DOWNLOAD:  # what a repair or a restoration may have to fetch again
-            draft.start(Step.INITIALIZE)
+            _begin_applying(draft)
         case Step.INITIALIZE:
             _apply_from(draft, 0)
         case Step.APPLY:
             assert work.component is not None
             draft.component(work.component, "Healthy")
             _apply_from(draft, draft.record.current.components.index(work.component) + 1)
-        case Step.FINISH:
-            _deployed(draft)
         case Step.REMOVE:
             _removed(draft)
 
@@ -45,8 +43,11 @@ def failed(draft: Draft, event: WorkFailed) -> None:
     draft.change(work=None)
     if draft.record.state is State.REMOVING:
         seconds = draft.backoff(draft.record.attempt)
-        draft.change(failure=_failure(draft, event.code, event.message, event.retryable, event.component, seconds))
-        draft.change(attempt=draft.record.attempt + 1)
+        failure = _failure(
+            draft, event.code, event.message,
+            retryable=event.retryable, component=event.component, seconds=seconds,
+        )  # fmt: skip
+        draft.change(failure=failure, attempt=draft.record.attempt + 1)
         draft.timer(TimerKind.RETRY, seconds)
         draft.note("removal failed", warning=True, code=event.code, reason=event.message, again_in=seconds)
         return
@@ -69,7 +70,7 @@ def fail(draft: Draft, code: str, message: str, *, retryable: bool, component: s
     )  # fmt: skip
     again = stage is State.ROLLING_BACK or record.was_good or (retryable and not exhausted)
     seconds = draft.backoff(record.attempt) if again else None
-    failure = _failure(draft, code, message, retryable, component, seconds)
+    failure = _failure(draft, code, message, retryable=retryable, component=component, seconds=seconds)
     if component is not None:
         draft.component(component, "Failed", message)
     draft.change(failure=failure, held=None)
@@ -84,7 +85,10 @@ def fail(draft: Draft, code: str, message: str, *, retryable: bool, component: s
 def configure(draft: Draft, *, fetch: bool = False) -> None:
     """Enter Configuration. ``fetch``: bring everything onto the device again first (a repair)."""
     draft.move(Trigger.CONFIGURE)
-    draft.start(Step.DOWNLOAD if fetch else Step.INITIALIZE)
+    if fetch:
+        draft.start(Step.DOWNLOAD)
+    else:
+        _begin_applying(draft)
 
 
 def _under_way(draft: Draft, number: int) -> Work | None:
@@ -117,13 +121,20 @@ def _downloaded(draft: Draft) -> None:
     configure(draft)
 
 
+def _begin_applying(draft: Draft) -> None:
+    if draft.record.current.initializes:
+        draft.start(Step.INITIALIZE)
+    else:
+        _apply_from(draft, 0)
+
+
 def _apply_from(draft: Draft, index: int) -> None:
     components = draft.record.current.components
     if index < len(components):
         draft.component(components[index], "Applying")
         draft.start(Step.APPLY, components[index])
     else:
-        draft.start(Step.FINISH)
+        _deployed(draft)
 
 
 def _deployed(draft: Draft) -> None:
@@ -158,7 +169,7 @@ def _removed(draft: Draft) -> None:
 
 
 def _failure(
-    draft: Draft, code: str, message: str, retryable: bool, component: str | None, seconds: float | None
+    draft: Draft, code: str, message: str, *, retryable: bool, component: str | None, seconds: float | None
 ) -> Failure:
     record = draft.record
     return Failure(

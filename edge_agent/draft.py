@@ -43,7 +43,7 @@ class Draft:
         self.record = replace(self.record, **changes)
 
     def move(self, trigger: Trigger, *, code: str = "", message: str = "") -> None:
-        """Make a transition. Raises ``NotAllowed`` for one that the lifecycle does not have."""
+        """Make a transition. Raises ``NotAllowedError`` for one that the lifecycle does not have."""
         source = self._machine.state
         target = self._machine.fire(trigger)
         self.change(state=target, sequence=self.record.sequence + 1)

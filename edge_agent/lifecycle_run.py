@@ -21,7 +21,7 @@ ENTRIES: dict[Trigger, State] = {Trigger.CREATE: State.CREATED, Trigger.REMOVE: 
 """How a deployment enters: by a manifest, or by a tombstone for something this device never had."""
 
 
-class NotAllowed(Exception):
+class NotAllowedError(Exception):
     """A trigger that the lifecycle does not have in this state: a bug of the agent, never of a peer."""
 
     def __init__(self, state: State | None, trigger: Trigger) -> None:
@@ -41,7 +41,7 @@ def _event(trigger: Trigger) -> str:
     return f"on_bus_{trigger.value}"
 
 
-def _machine_class() -> type[StateMachine]:
+def _machine_class() -> Any:
     states = {
         state: MachineState(
             state.value, value=state.value, initial=state is State.CREATED, final=state is State.REMOVED
@@ -53,7 +53,8 @@ def _machine_class() -> type[StateMachine]:
         move = states[source].to(states[target])
         name = _event(trigger)
         namespace[name] = namespace[name] | move if name in namespace else move
-    return type(StateMachine)("LifecycleMachine", (StateMachine,), namespace)
+    metaclass: Any = type(StateMachine)
+    return metaclass("LifecycleMachine", (StateMachine,), namespace)
 
 
 _LifecycleMachine: Any = _machine_class()
@@ -76,10 +77,10 @@ class DeploymentMachine:
         return self._state
 
     def fire(self, trigger: Trigger) -> State:
-        """Make the transition; the new state. Raises ``NotAllowed``, and then the state is as before."""
+        """Make the transition; the new state. Raises ``NotAllowedError``, and then the state is as before."""
         if self._state in (None, State.REMOVED):
             if trigger not in ENTRIES:
-                raise NotAllowed(self._state, trigger)
+                raise NotAllowedError(self._state, trigger)
             self._machine = None
             self._state = ENTRIES[trigger]
             return self._state
@@ -89,7 +90,7 @@ class DeploymentMachine:
         try:
             self._machine.send(_event(trigger))
         except TransitionNotAllowed as error:
-            raise NotAllowed(self._state, trigger) from error
+            raise NotAllowedError(self._state, trigger) from error
         assert self._holder is not None
         self._state = State(self._holder.state)
         return self._state

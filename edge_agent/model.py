@@ -18,13 +18,15 @@ COMMANDS_SHOWN = 8
 
 
 class Step(StrEnum):
-    """One piece of work for an applier. Each is journalled before it starts, and its result after it."""
+    """One piece of work for an applier. Each is journalled before it starts, and its result after it.
+
+    Applying the last component includes pruning what other generations had.
+    """
 
     CHECK = "check"
     DOWNLOAD = "download"
     INITIALIZE = "initialize"
     APPLY = "apply"
-    FINISH = "finish"
     REMOVE = "remove"
 
 
@@ -41,13 +43,15 @@ class Share:
 class Plan:
     """What decisions need to know of a manifest; the manifest itself stays in the journal.
 
-    ``remove`` marks a tombstone, ``manual`` an activation by command, ``share`` what it is promised.
+    ``remove`` marks a tombstone, ``initializes`` says that there are initialization objects,
+    ``manual`` asks for activation by command, ``share`` is what it is promised of the device.
     """
 
     generation: int
     digest: str
     remove: bool = False
     components: tuple[str, ...] = ()
+    initializes: bool = False
     manual: bool = False
     share: Share = Share()
 

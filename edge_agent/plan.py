@@ -23,6 +23,7 @@ def plan_of(manifest: Manifest, digest: str) -> Plan:
         digest=digest,
         remove=manifest.action == "remove",
         components=tuple(component.name for component in manifest.components),
+        initializes=bool(manifest.initialization),
         manual=manifest.activation == "manual",
         share=share_of(manifest.requirements),
     )

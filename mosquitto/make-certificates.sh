@@ -27,8 +27,7 @@ end_date() { # $1 days from now, in the form that openssl ca takes
 }
 
 new_key() {
-  openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1" 2>/dev/null ||
-    openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1" 2>/dev/null
+  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1" 2>/dev/null
 }
 
 write_configuration() {
@@ -57,6 +56,8 @@ subjectKeyIdentifier = hash
 [signed]
 basicConstraints = critical, CA:false
 keyUsage = critical, digitalSignature
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
 extendedKeyUsage = \$ENV::FLEETBUS_USAGE
 subjectAltName = \$ENV::FLEETBUS_NAMES
 CONFIGURATION
@@ -115,10 +116,10 @@ server)
   names=
   for name in "$@"; do
     case $name in
-    *:* | *[0-9].*[0-9].*[0-9].*[0-9]) kind=IP ;;
-    *) kind=DNS ;;
+    *:*) kind=IP ;;
+    *[!0-9.]*) kind=DNS ;;
+    *) kind=IP ;;
     esac
-    case $name in *[!0-9.:]*.*) kind=DNS ;; esac
     names=${names:+$names,}$kind:$name
   done
   need_authority

@@ -8,7 +8,7 @@ from orchestrator.adapters.schema import StoreVersionError
 from orchestrator.bootstrap import build
 from orchestrator.config import OPTIONS
 from topics.program import logs, runner
-from topics.program.lock import DataFolderInUse, DataFolderLock
+from topics.program.lock import DataFolderInUseError, DataFolderLock
 from topics.program.options import OptionError, read_options
 
 _DESCRIPTION = "Takes deployment specs from the broker, publishes a manifest for each device, and watches over them."
@@ -24,12 +24,12 @@ def _run() -> int:
     logs.configure(options["log_level"], options["log_format"])
     try:
         lock = DataFolderLock(options["data"])
-        orchestrator, bus = build(options)
-    except (ValueError, StoreVersionError, DataFolderInUse) as error:
+        orchestrator = build(options)
+    except (ValueError, StoreVersionError, DataFolderInUseError) as error:
         raise OptionError(str(error)) from error
     with lock:
         runner.stop_on_signals(orchestrator.stop)
-        orchestrator.start(bus)
+        orchestrator.start()
         orchestrator.run(runner.SignOfLife(options["data"]))
     return 0
 

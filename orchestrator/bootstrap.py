@@ -23,8 +23,8 @@ _HEADROOM = 1_024
 """Bytes of a packet that are not payload: its header and the longest topic."""
 
 
-def build(options: Mapping[str, Any]) -> tuple[Orchestrator, MqttBus]:
-    """An orchestrator and its bus, ready for ``start``. Raises ``ValueError`` for options that do not fit."""
+def build(options: Mapping[str, Any]) -> Orchestrator:
+    """An orchestrator, ready for ``start``. Raises ``ValueError`` for options that do not fit."""
     settings = broker_settings(
         options["broker"],
         username=options["username"],
@@ -37,25 +37,26 @@ def build(options: Mapping[str, Any]) -> tuple[Orchestrator, MqttBus]:
     data: Path = options["data"]
     data.mkdir(parents=True, exist_ok=True)
     renderers = load_renderers()
-    charts = ChartStore(
-        data / "charts", local_root=options["charts"], credentials_file=options["registry_config"]
-    )
-    orchestrator = Orchestrator(
+    charts = ChartStore(data / "charts", local_root=options["charts"], credentials_file=options["registry_config"])
+
+    def connection(orchestrator: Orchestrator) -> MqttBus:
+        return MqttBus(
+            settings,
+            client_id("orchestrator", options["id"]),
+            on_event=orchestrator.receive,
+            subscriptions=[(topics.filter(channel), 1) for channel in SUBSCRIBED],
+            epoch=lambda: orchestrator.epoch,
+            will=lambda epoch: orchestrator.presence(epoch, online=False),
+            max_packet_bytes=options["max_packet"],
+        )
+
+    return Orchestrator(
         topics=topics,
         store=SqlStore(sqlite_url(data)),
         renderers=ThreadedRenderPool(renderers, charts, options["max_packet"] - _HEADROOM),
         clock=SystemClock(),
+        bus=connection,
         component_kinds=frozenset(renderers.kinds),
         max_payload_bytes=options["max_packet"] - _HEADROOM,
         version=__version__,
     )
-    bus = MqttBus(
-        settings,
-        client_id("orchestrator", options["id"]),
-        on_event=orchestrator.receive,
-        subscriptions=[(topics.filter(channel), 1) for channel in SUBSCRIBED],
-        epoch=lambda: orchestrator.epoch,
-        will=lambda epoch: orchestrator.presence(epoch, online=False),
-        max_packet_bytes=options["max_packet"],
-    )
-    return orchestrator, bus

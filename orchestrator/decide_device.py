@@ -10,7 +10,6 @@ from orchestrator.decide_spec import adopt, place_spec
 from orchestrator.decision import Context, Decision, DeviceSilent
 from orchestrator.model import DeploymentRecord, DeviceRecord, Fleet, SpecRecord
 from orchestrator.placement import may_concern, refusal
-from topics.documents.command import Action
 from topics.documents.device import Capabilities, Presence
 
 
@@ -100,12 +99,9 @@ def _start_anew(fleet: Fleet, device: DeviceRecord, context: Context, decision: 
     """
     for deployment in fleet.of_device(device.device):
         if deployment.journal not in ("", device.journal):
-            decision.records.append(forget_reports(deployment, device.journal))
-            decision.publications.append(
-                outbound.command(
-                    context, deployment.name, device.device, Action.REPLAY, f"replay-{device.epoch}", 0, 1
-                )
-            )
+            fresh = forget_reports(deployment, device.journal)
+            decision.records.append(fresh)
+            decision.publications.append(outbound.replay(context, fresh, f"replay-{device.epoch}"))
             decision.touched.add(deployment.name)
 
 
@@ -123,8 +119,4 @@ def forget_reports(deployment: DeploymentRecord, journal: str) -> DeploymentReco
 
 def _send_open_commands(fleet: Fleet, device: DeviceRecord, context: Context, decision: Decision) -> None:
     for command in fleet.open_commands(device.device):
-        decision.publications.append(
-            outbound.command(
-                context, command.name, device.device, Action(command.action), command.id, command.generation
-            )
-        )
+        decision.publications.append(outbound.command(context, command))

@@ -10,7 +10,6 @@ from orchestrator.decide_spec import accepted, place_spec
 from orchestrator.decision import Context, Decision, GapDue, Transition
 from orchestrator.model import DeploymentRecord, Fleet
 from orchestrator.removal import confirm_removed, is_gone
-from topics.documents.command import Action
 from topics.documents.status import DeploymentStatus, TransitionEvent
 from topics.lifecycle import State, is_allowed
 
@@ -87,11 +86,7 @@ def decide_gap(fleet: Fleet, due: GapDue, context: Context) -> Decision:
         return decision
     if not due.give_up:
         first = known.event_sequence + 1
-        decision.publications.append(
-            outbound.command(
-                context, due.name, due.device, Action.REPLAY, f"replay-{first}-{due.attempt}", known.generation, first
-            )
-        )
+        decision.publications.append(outbound.replay(context, known, f"replay-{first}-{due.attempt}"))
         decision.note("transitions missing", deployment=due.name, device=due.device, first=first)
         return decision
     missing = f"transitions {known.event_sequence + 1} to {known.sequence} are lost: the device no longer has them"

@@ -129,9 +129,7 @@ def _to_devices(fleet: Fleet, spec: SpecRecord, command: OperatorCommand, contex
         decision.effects.append(ExpireCommand(record.id, device, record.expiry_seconds))
         if device in fleet.devices and fleet.devices[device].online:
             # Not queued for an offline device: it is sent when the device comes back, if it still holds then.
-            decision.publications.append(
-                outbound.command(context, spec.name, device, command.action, record.id, record.generation)
-            )
+            decision.publications.append(outbound.command(context, record))
     decision.touched.add(spec.name)
     decision.note("command", deployment=spec.name, action=str(command.action), id=command.id, devices=len(meant))
     return decision
@@ -141,7 +139,9 @@ def _pause_or_resume(fleet: Fleet, spec: SpecRecord, command: OperatorCommand) -
     decision = Decision()
     record = replace(spec, paused=command.action is Action.PAUSE)
     decision.records.append(record)
-    decision.records.append(_answered(spec.name, command, "done", "rollout " + ("paused" if record.paused else "goes on")))
+    decision.records.append(
+        _answered(spec.name, command, "done", "rollout " + ("paused" if record.paused else "goes on"))
+    )
     if not record.paused:
         _request(fleet, record, decision)
     decision.touched.add(spec.name)

@@ -16,6 +16,8 @@ from topics.documents.spec import DeploymentSpec
 from topics.errors import ContractError, Reason
 from topics.spec_reader import read_spec
 
+_MOST_REASONS = 200
+
 
 def decide_spec(fleet: Fleet, name: str, payload: bytes, context: Context) -> Decision:
     """A message on ``specs/<name>``: an empty one deletes, anything else is read and checked."""
@@ -67,10 +69,14 @@ def accepted(record: SpecRecord, refused: Mapping[str, tuple[Reason, ...]], cont
     if len(reasons) > len(kept):
         more = f"{len(reasons) - len(kept)} more reasons stand in the deployment's status"
         kept += (Reason(path="", code="truncated", message=more),)
-    return outbound.result(context, record.name, "accepted", record.generation, record.payload_digest, kept)
-
-
-_MOST_REASONS = 200
+    return outbound.result(
+        context,
+        record.name,
+        outcome="accepted",
+        generation=record.generation,
+        spec_digest=record.payload_digest,
+        reasons=kept,
+    )
 
 
 def _reject(
@@ -79,7 +85,16 @@ def _reject(
     """What is in force stays in force; the answer carries every reason."""
     decision = Decision()
     generation = known.generation if known is not None and not known.deleted else 0
-    decision.publications.append(outbound.result(context, name, "rejected", generation, digest, reasons[:_MOST_REASONS]))
+    decision.publications.append(
+        outbound.result(
+            context,
+            name,
+            outcome="rejected",
+            generation=generation,
+            spec_digest=digest,
+            reasons=reasons[:_MOST_REASONS],
+        )
+    )
     decision.note("spec rejected", warning=True, deployment=name, reasons=[str(reason) for reason in reasons[:5]])
     return decision
 
@@ -90,10 +105,15 @@ def reject_topic(topic: str, payload: bytes, error: ContractError, context: Cont
     if payload:
         decision.publications.append(
             outbound.result(
-                context, topic.rpartition("/")[2], "rejected", 0, digest_of(payload), error.reasons,
+                context,
+                topic.rpartition("/")[2],
+                outcome="rejected",
+                generation=0,
+                spec_digest=digest_of(payload),
+                reasons=error.reasons,
                 topic=f"{topic}/result",
             )
-        )  # fmt: skip
+        )
     else:
         decision.publications.append(outbound.clear(f"{topic}/result"))
     decision.note("spec rejected", warning=True, topic=topic, reasons=[str(reason) for reason in error.reasons])
@@ -110,7 +130,9 @@ def _delete(fleet: Fleet, name: str, context: Context) -> Decision:
         return decision
     record = SpecRecord(name, known.generation + 1, "", "", spec=None)
     decision.records.append(record)
-    decision.publications.append(outbound.result(context, name, "deleted", record.generation, ""))
+    decision.publications.append(
+        outbound.result(context, name, outcome="deleted", generation=record.generation, spec_digest="")
+    )
     for deployment in list(fleet.of_spec(name).values()):
         remove_from(deployment, record.generation, context, decision)
     finish_if_gone(fleet, record, context, decision)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from orchestrator.decision import Context, Publication
+from orchestrator.model import CommandRecord, DeploymentRecord
 from topics import channels
 from topics.codec import digest_of, encode
 from topics.documents.answer import AggregateStatus, SpecResult
@@ -15,11 +16,11 @@ from topics.errors import Reason
 def result(
     context: Context,
     name: str,
+    *,
     outcome: Literal["accepted", "rejected", "deleted"],
     generation: int,
     spec_digest: str,
     reasons: tuple[Reason, ...] = (),
-    *,
     topic: str | None = None,
 ) -> Publication:
     """The answer to a spec; ``topic`` only where the name itself is what is wrong."""
@@ -47,15 +48,38 @@ def manifest(context: Context, name: str, device: str, payload: bytes) -> Public
     return Publication(topic, payload, digest=digest_of(payload))
 
 
-def command(
-    context: Context, name: str, device: str, action: Action, id: str, generation: int, from_sequence: int | None = None
-) -> Publication:
-    """A one-shot command to a device."""
-    document = Command(
-        id=id, deployment=name, device=device, action=action, generation=generation, from_sequence=from_sequence
+def command(context: Context, record: CommandRecord) -> Publication:
+    """A command on its way to its device."""
+    return _command(
+        context,
+        Command(
+            id=record.id,
+            deployment=record.name,
+            device=record.device,
+            action=Action(record.action),
+            generation=record.generation,
+        ),
     )
-    topic = context.topics.topic(channels.COMMAND, device=device, deployment=name)
-    return Publication(topic, encode(document), retain=False, key=f"{topic}#{id}")
+
+
+def replay(context: Context, deployment: DeploymentRecord, id: str) -> Publication:
+    """Asks a device to repeat its transitions after the last unbroken one."""
+    return _command(
+        context,
+        Command(
+            id=id,
+            deployment=deployment.name,
+            device=deployment.device,
+            action=Action.REPLAY,
+            generation=deployment.desired_generation,
+            from_sequence=deployment.event_sequence + 1,
+        ),
+    )
+
+
+def _command(context: Context, document: Command) -> Publication:
+    topic = context.topics.topic(channels.COMMAND, device=document.device, deployment=document.deployment)
+    return Publication(topic, encode(document), retain=False, key=f"{topic}#{document.id}")
 
 
 def clear(topic: str) -> Publication:

@@ -6,6 +6,7 @@ in between is received again (nothing was acknowledged) or published again (the 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 
@@ -43,9 +44,19 @@ BATCH = 2_000
 """Most messages of one transaction."""
 
 TICK_SECONDS = 0.5
-AGGREGATE_SECONDS_PER_DEVICE = 0.0005
-"""An aggregate of n devices costs about n times 20 µs to make and as much to read: it is published at
-most once in this time per device, so it never takes more than a few percent of the processor."""
+AGGREGATE_SHARE = 0.1
+"""The share of its time that the deciding thread may spend on aggregates: after a round that took d
+seconds the next one comes d / share later. One device sees every step; a thousand see a summary."""
+
+AGGREGATE_ROUND_SECONDS = 0.02
+"""A round of aggregates ends after this time and goes on with the next one."""
+
+BUSY_MESSAGES, BUSY_SECONDS = 100.0, 0.05
+"""More messages than this in this time are a flood: then a batch waits ``LINGER_SECONDS`` to fill up,
+because a transaction costs the same for one message as for a hundred. NATS sends a backlog message by
+message as acknowledgements come in (measured: batches of 1 to 10 without this, and a tenth of the speed)."""
+
+LINGER_SECONDS = 0.01
 
 RENDER_RETRY_SECONDS = (5.0, 300.0)
 
@@ -64,10 +75,12 @@ class Orchestrator:
         store: Store,
         renderers: RenderPool,
         clock: Clock,
+        bus: Callable[[Orchestrator], Bus],
         component_kinds: frozenset[str],
         max_payload_bytes: int,
         version: str,
     ) -> None:
+        """``bus`` makes the connection: it needs ``receive``, ``epoch`` and ``presence`` of this object."""
         self._topics = topics
         self._store = store
         self._renderers = renderers
@@ -81,11 +94,14 @@ class Orchestrator:
         self._fleet: Fleet = store.load()
         self.epoch = store.next_epoch()
         self._watch = Watch(self._fleet, clock.monotonic())
-        self._stale: set[str] = set(self._fleet.specs)  # specs whose aggregate may have to be published
-        self._published: dict[str, float] = {}
+        # Specs whose aggregate may have to be published, in the order in which they changed.
+        self._stale: dict[str, None] = dict.fromkeys(self._fleet.specs)
+        self._aggregates_at = 0.0
+        self._load = 0.0  # messages of the recent past, fading
+        self._load_at = 0.0
         self._next_tick = 0.0
-        self._bus: Bus | None = None
-        self._sender: Sender | None = None
+        self._bus = bus(self)
+        self._sender = Sender(store, self._bus)
 
     @property
     def fleet(self) -> Fleet:
@@ -101,16 +117,14 @@ class Orchestrator:
         document = OrchestratorPresence(online=online, epoch=epoch, version=self._version)
         return self._topics.topic(channels.ORCHESTRATOR_PRESENCE), encode(document)
 
-    def start(self, bus: Bus) -> None:
+    def start(self) -> None:
         """Connect, and go on with what was not finished."""
-        self._bus = bus
-        self._sender = Sender(self._store, bus)
         for name in sorted(self._fleet.specs):
             self._timers.set(("render", name), self._clock.monotonic(), RenderDue(name))
         for command in self._fleet.commands.values():
             if not command.outcome:
                 self._effect_expiry(ExpireCommand(command.id, command.device, command.expiry_seconds))
-        bus.start()
+        self._bus.start()
 
     def run(self, sign_of_life: Callable[[], None]) -> None:
         """Turn until ``stop``; then say goodbye."""
@@ -118,7 +132,6 @@ class Orchestrator:
             self.step(TICK_SECONDS)
             sign_of_life()
         self._renderers.stop()
-        assert self._bus is not None, "start() comes before run()"
         self._bus.stop(self.presence(self.epoch, online=False))
         self._store.close()
 
@@ -129,14 +142,15 @@ class Orchestrator:
 
     def step(self, timeout: float) -> int:
         """One turn: up to ``BATCH`` events, one transaction. Returns how many messages it took."""
-        assert self._bus is not None and self._sender is not None, "start() comes before step()"
         now = self._clock.monotonic()
         events: list[Incoming] = [*self._timers.due(now)]
-        events += self._inbox.take(BATCH, 0.0 if events else self._timers.wait(now, timeout))
+        linger = LINGER_SECONDS if self._fading_load(now) > BUSY_MESSAGES else 0.0
+        events += self._inbox.take(BATCH, 0.0 if events else self._wait(now, timeout), linger)
         context = Context(self._topics, self._clock.wall(), self._component_kinds, self._max_payload_bytes)
         unit = Unit()
         effects: list[object] = []
         received = [event for event in events if isinstance(event, Received)]
+        self._load += len(received)
         for event in events:
             self._decide(event, context, unit, effects)
         self._tick(context, unit, effects)
@@ -158,6 +172,16 @@ class Orchestrator:
 
     # -- parts of a turn -------------------------------------------------------------------------
 
+    def _fading_load(self, now: float) -> float:
+        self._load *= math.exp((self._load_at - now) / BUSY_SECONDS)
+        self._load_at = now
+        return self._load
+
+    def _wait(self, now: float, timeout: float) -> float:
+        """How long to wait for something to happen: until a timer or a postponed aggregate is due."""
+        wait = self._timers.wait(now, timeout)
+        return max(0.0, min(wait, self._aggregates_at - now)) if self._stale else wait
+
     def _decide(self, event: Incoming, context: Context, unit: Unit, effects: list[object]) -> None:
         match event:
             case Received():
@@ -165,7 +189,6 @@ class Orchestrator:
                 live = not event.retain
                 self._take(decide_message(self._fleet, event.topic, event.payload, live, context), unit, effects)
             case Delivered():
-                assert self._sender is not None, "nothing is delivered before start()"
                 self._sender.delivered(event.token)
                 unit.delivered.append(event.token)
             case Connected():
@@ -179,7 +202,7 @@ class Orchestrator:
         apply(self._fleet, decision)
         unit.add(decision)
         effects += decision.effects
-        self._stale |= decision.touched
+        self._stale.update(dict.fromkeys(decision.touched))
         changed = [record for record in decision.records if isinstance(record, DeploymentRecord)]
         if changed:
             self._watch.look(changed, self._clock.monotonic())
@@ -194,7 +217,6 @@ class Orchestrator:
 
     def _greet(self, event: Connected) -> None:
         """Everything is published again where the broker knows nothing of us: it lost what it had."""
-        assert self._bus is not None and self._sender is not None, "nothing connects before start()"
         topic, payload = self.presence(event.epoch, online=True)
         self._bus.publish(topic, payload, qos=1, retain=True, token=0)
         self._sender.repeat(everything=not event.session_present)
@@ -209,25 +231,24 @@ class Orchestrator:
         for event in events:
             self._take(decide_timed(self._fleet, event, context), unit, effects)
         if again:
-            assert self._sender is not None, "nothing is due before start()"
             topics = [self._topics.topic(channels.MANIFEST, deployment=name, device=device) for name, device in again]
             self._store.send_again(topics=topics)
             self._sender.rewind()
             _LOG.info("manifests published again", count=len(topics))
 
     def _add_aggregates(self, context: Context, unit: Unit) -> None:
-        now = self._clock.monotonic()
-        for name in sorted(self._stale):
+        start = self._clock.monotonic()
+        if not self._stale or start < self._aggregates_at:
+            return
+        now = start
+        while self._stale and now - start < AGGREGATE_ROUND_SECONDS:
+            name = next(iter(self._stale))
+            del self._stale[name]
             spec = self._fleet.specs.get(name)
-            devices = len(self._fleet.of_spec(name))
-            if now - self._published.get(name, 0.0) < devices * AGGREGATE_SECONDS_PER_DEVICE:
-                continue
-            self._stale.discard(name)
-            if spec is None or (spec.deleted and not devices):
-                self._published.pop(name, None)
-                continue
-            self._published[name] = now
-            unit.publish(outbound.aggregate(context, aggregation.aggregate(self._fleet, spec)))
+            if spec is not None and not (spec.deleted and not self._fleet.of_spec(name)):
+                unit.publish(outbound.aggregate(context, aggregation.aggregate(self._fleet, spec)))
+            now = self._clock.monotonic()
+        self._aggregates_at = now + (now - start) / AGGREGATE_SHARE
 
     def _perform(self, effect: object) -> None:
         match effect:
@@ -252,7 +273,6 @@ class Orchestrator:
         self._inbox.put(event)
 
     def _pump(self) -> None:
-        assert self._sender is not None, "nothing is sent before start()"
         hopeless = self._sender.pump()
         if hopeless:
             self._store.commit(Unit(delivered=hopeless))

@@ -63,9 +63,10 @@ def no_leaked_threads() -> Iterator[None]:
 
 
 def _must_end(thread: threading.Thread) -> bool:
-    # paho's network threads are daemons; one that is left still means a client nobody closed. execnet's
-    # threads belong to pytest-xdist.
-    return thread.name.startswith("paho") or not (thread.daemon or thread.name.startswith("execnet"))
+    # paho's network threads are daemons; one that is left still means a client nobody closed. The test
+    # runner's own are pytest-xdist's (execnet) and pytest-timeout's, which runs until after this check.
+    runner = thread.name.startswith(("execnet", "pytest_timeout"))
+    return thread.name.startswith("paho") or not (thread.daemon or runner)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -128,8 +128,11 @@ class Topics:
 
     def __init__(self, root: str = DEFAULT_ROOT) -> None:
         levels = root.split("/")
-        if not all(level and not set(level) & set("+#$ \x00") for level in levels):
-            raise ValueError(f"topic root {root!r} must be one or more levels without '+', '#', '$' or spaces")
+        if len(root) > 200 or not all(map(_is_level, levels)):
+            raise ValueError(
+                f"topic root {root[:200]!r} must be one or more levels without '+', '#', '$' or spaces, "
+                "at most 200 characters in all"
+            )
         self.root = root
         self._prefix = root + "/"
         self._by_shape: dict[tuple[str, ...], Channel] = {_shape(channel.levels): channel for channel in TABLE}
@@ -161,7 +164,11 @@ class Topics:
                     if pattern.startswith("{")
                 }
                 return _address(channel, ids, topic)
-        raise ContractError.because("unknown-topic", f"{topic!r} is not a topic of the table below {self.root!r}")
+        raise ContractError.because("unknown-topic", f"{topic[:200]!r} is not a topic of the table below {self.root!r}")
+
+
+def _is_level(level: str) -> bool:
+    return bool(level) and level.isprintable() and not any(char in "+#$" or char.isspace() for char in level)
 
 
 def _address(channel: Channel, ids: Mapping[str, str], topic: str) -> Address:

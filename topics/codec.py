@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
+from collections import Counter
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -22,8 +25,12 @@ MAX_PAYLOAD_BYTES = 1024 * 1024
 MAX_DEPTH = 64
 """Deepest nesting accepted; a Kubernetes object rarely exceeds 20."""
 
+MAX_DIGITS = 300
+"""Most digits of an integer; more overflow a double precision number, which is what most readers have."""
+
 M = TypeVar("M", bound=BaseModel)
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SEAL_START = b'{"digest":"'
 _DIGEST_LENGTH = len("sha256:") + 64
 _SEAL_END = b'",'
@@ -99,18 +106,23 @@ def decode(model: type[M], payload: bytes) -> M:
 
 
 def parse_json(text: str) -> Any:
-    """A JSON value from untrusted text: duplicate keys, NaN and deep nesting are refused."""
+    """A JSON value from untrusted text.
+
+    Duplicate keys, NaN, numbers that overflow, deep nesting, and lone surrogates (which no UTF-8 can
+    carry on) are refused.
+    """
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer, parse_float=_float
+        )
     except RecursionError:
         raise _too_deep() from None
     except json.JSONDecodeError as error:
         raise ContractError.because(
             "malformed", f"not valid JSON: {error.msg} at line {error.lineno} column {error.colno}"
         ) from error
-    except ValueError as error:  # an integer of more digits than Python converts
-        raise ContractError.because("malformed", f"not valid JSON: {error}") from error
     check_depth(value)
+    check_unicode(value, text)
     return value
 
 
@@ -139,13 +151,51 @@ def check_depth(value: Any) -> None:
     raise _too_deep()
 
 
+def check_unicode(value: Any, text: str) -> None:
+    """Raise ``ContractError`` for a text with a lone surrogate. ``text`` is what ``value`` was read from."""
+    if "\\u" not in text and text.isascii():
+        return  # the usual document is not walked through
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting.extend(item)
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+        elif isinstance(item, str) and _SURROGATE.search(item):
+            raise ContractError.because(
+                "malformed", f"{_printable(item[:60])!r} holds half of a surrogate pair, which is no character",
+                hint="write both halves, or the character itself in UTF-8",
+            )  # fmt: skip
+
+
+def _printable(text: str) -> str:
+    """The text without lone surrogates, so that the answer itself can be encoded."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        raise ContractError.because("duplicate-key", f"key {twice[0]!r} stands twice in one object", path=twice[0])
+        twice = min(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)[:100]
+        raise ContractError.because(
+            "duplicate-key", f"key {twice!r} stands twice in one object", path=_printable(twice)
+        )
     return result
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS + 1:  # and a sign
+        raise ContractError.because("bad-number", f"a number of {len(digits)} digits is too large: {digits[:20]}...")
+    return int(digits)
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ContractError.because("bad-number", f"{text[:60]!r} is too large a number")
+    return value
 
 
 def _no_constant(name: str) -> Any:

@@ -21,13 +21,18 @@ _SUFFIXES: dict[str, Fraction] = {
     **{letter: Fraction(1000**power) for power, letter in enumerate("kMGTPE", start=1)},
     **{letter + "i": Fraction(1024**power) for power, letter in enumerate("KMGTPE", start=1)},
 }
-_QUANTITY = re.compile(r"([+-]?)(\d{1,30})(?:\.(\d{0,30}))?(?:[eE]([+-]?\d{1,2})|\s*([numkMGTPE]|[KMGTPE]i))?\Z")
-_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,9})?\Z")
-_DURATION_PART = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(h|ms|m|s)")
+_QUANTITY = re.compile(
+    r"([+-]?)(?=\.?[0-9])([0-9]{0,30})(?:\.([0-9]{0,30}))?(?:[eE]([+-]?[0-9]{1,2})| *([numkMGTPE]|[KMGTPE]i))?\Z"
+)
+_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?\Z")
+_DURATION_PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(h|ms|m|s)")
+MAX_DURATION_SECONDS = 366 * 86_400.0
+"""Longest duration: what a person can mean, and well below what a timer or a lock can wait for."""
+
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
-def parse_quantity(text: str | int | float) -> Fraction:
+def parse_quantity(text: str | float) -> Fraction:
     """The exact value of a quantity (``500m`` is 1/2, ``1.5Gi`` is 1610612736).
 
     Raises ``ValueError`` for anything else, negative values among them.
@@ -62,8 +67,15 @@ def format_cores(value: Fraction | int) -> str:
 def parse_duration(text: str) -> float:
     """The seconds of a duration (``8m30s``, ``90s``, ``1h``, or a plain number of seconds).
 
-    Raises ``ValueError`` for anything else.
+    Raises ``ValueError`` for anything else, and for more than a year.
     """
+    seconds = _seconds(text)
+    if seconds > MAX_DURATION_SECONDS:
+        raise ValueError(f"{text!r:.60} is longer than a year")
+    return seconds
+
+
+def _seconds(text: str) -> float:
     if _NUMBER.match(text):
         return float(text)
     parts = _DURATION_PART.findall(text)

@@ -2,7 +2,7 @@
 
 The event stream of PyYAML is composed here without recursion, so that limits hold while the text is
 read and not after: nesting, aliases (an alias bomb is refused by the number of nodes it would
-expand to), duplicate keys, keys that are not strings, several documents. Scalars follow the YAML
+expand to), duplicate keys, merge keys, keys that are not strings, several documents. Scalars follow the YAML
 1.2 core schema, as Kubernetes users expect it of JSON-shaped data: ``yes``, ``no``, ``on``, ``off``,
 dates and ``22:22`` are strings; ``0o17`` and ``017`` are octal, as kubectl reads file modes.
 """
@@ -26,12 +26,19 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
 _TRUE = re.compile(r"(?:true|True|TRUE)\Z")
 _FALSE = re.compile(r"(?:false|False|FALSE)\Z")
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,300})\Z")
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,299})\Z")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+\Z")
 _OCTAL = re.compile(r"0o?([0-7]{1,60})\Z")
 _HEXADECIMAL = re.compile(r"0x([0-9a-fA-F]{1,60})\Z")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,4})?\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _NO_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
 _TAGS = "tag:yaml.org,2002:"
+_TAG_TYPES: dict[str, tuple[type, ...]] = {
+    _TAGS + "int": (int,),
+    _TAGS + "float": (int, float),
+    _TAGS + "bool": (bool,),
+    _TAGS + "null": (type(None),),
+}
 
 
 @dataclass(slots=True)
@@ -43,13 +50,15 @@ class _Open:
     nodes_before: int
     key: str | None = None
     has_key: bool = False
+    height: int = 1  # levels of collections in it, itself included
 
 
 @dataclass(slots=True)
 class _Composer:
     nodes: int = 0
     stack: list[_Open] = field(default_factory=list)
-    anchors: dict[str, tuple[Any, int]] = field(default_factory=dict)
+    # value, nodes, height
+    anchors: dict[str, tuple[Any, int, int]] = field(default_factory=dict)
     root: Any = None
 
     def add(self, value: Any, event: Any, size: int = 1) -> None:
@@ -66,6 +75,8 @@ class _Composer:
         elif not top.has_key:
             if not isinstance(value, str):
                 _refuse("bad-key", f"key {value!r:.60} is not a string: put it in quotes", event)
+            if value == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
+                _refuse("merge-key", "merge keys ('<<') are not part of YAML 1.2: write the fields out", event)
             if value in top.value:
                 _refuse("duplicate-key", f"key {value!r:.60} stands twice in one mapping", event)
             top.key, top.has_key = value, True
@@ -74,6 +85,9 @@ class _Composer:
             top.has_key = False
 
     def open(self, value: dict[str, Any] | list[Any], event: Any) -> None:
+        kind = "map" if isinstance(value, dict) else "seq"
+        if event.tag not in (None, "!", _TAGS + kind):
+            _refuse("bad-tag", f"tag {event.tag!r:.60} is not allowed here", event)
         if len(self.stack) >= MAX_DEPTH:
             _refuse("too-deep", f"nested deeper than {MAX_DEPTH} levels", event)
         if self.stack and isinstance(self.stack[-1].value, dict) and not self.stack[-1].has_key:
@@ -83,20 +97,28 @@ class _Composer:
     def close(self, event: Any) -> None:
         done = self.stack.pop()
         self.add(done.value, event)
+        self._raise_to(done.height)
         if done.anchor:
-            self.anchors[done.anchor] = (done.value, self.nodes - done.nodes_before)
+            self.anchors[done.anchor] = (done.value, self.nodes - done.nodes_before, done.height)
 
     def scalar(self, event: Any) -> None:
         value = _resolve(event)
         self.add(value, event)
         if event.anchor:
-            self.anchors[event.anchor] = (value, 1)
+            self.anchors[event.anchor] = (value, 1, 0)
 
     def alias(self, event: Any) -> None:
         if event.anchor not in self.anchors:
-            _refuse("malformed", f"alias *{event.anchor} has no finished anchor before it", event)
-        value, size = self.anchors[event.anchor]
+            _refuse("malformed", f"alias *{event.anchor:.60} has no finished anchor before it", event)
+        value, size, height = self.anchors[event.anchor]
+        if len(self.stack) + height > MAX_DEPTH:
+            _refuse("too-deep", f"nested deeper than {MAX_DEPTH} levels once aliases are expanded", event)
         self.add(value, event, size)
+        self._raise_to(height)
+
+    def _raise_to(self, height: int) -> None:
+        if self.stack:
+            self.stack[-1].height = max(self.stack[-1].height, height + 1)
 
 
 def load_yaml(text: str) -> Any:
@@ -106,7 +128,12 @@ def load_yaml(text: str) -> Any:
     """
     composer = _Composer()
     documents = 0
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except UnicodeEncodeError as error:
+        _refuse_character(text, error.start, "half of a surrogate pair is no character", error)
+    except yaml.reader.ReaderError as error:  # PyYAML's own reader looks at the text at once
+        _refuse_character(text, error.position, error.reason, error)
     try:
         while loader.check_event():
             event = loader.get_event()
@@ -125,9 +152,10 @@ def load_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" at line {mark.line + 1} column {mark.column + 1}" if mark else ""
-        raise ContractError.because("malformed", f"not valid YAML: {error.problem or error.context}{where}") from error
-    except yaml.YAMLError as error:
-        raise ContractError.because("malformed", f"not valid YAML: {error}") from error
+        problem = str(error.problem or error.context)[:200]
+        raise ContractError.because("malformed", f"not valid YAML: {problem}{where}") from error
+    except yaml.reader.ReaderError as error:
+        _refuse_character(text, error.position, error.reason, error)
     finally:
         loader.dispose()
     return composer.root
@@ -137,14 +165,17 @@ def _resolve(event: Any) -> Any:
     """The value of a scalar under the YAML 1.2 core schema; an explicit tag must be a core one."""
     text: str = event.value
     tag: str | None = event.tag
-    if tag is not None and tag != "!":
-        if tag == _TAGS + "str":
-            return text
-        if not tag.startswith(_TAGS) or tag.removeprefix(_TAGS) not in ("int", "float", "bool", "null"):
-            _refuse("bad-tag", f"tag {tag!r:.60} is not allowed", event)
-    elif not event.implicit[0]:  # quoted, a block scalar, or tagged "!"
+    if tag is None:
+        return _plain(text, event) if event.implicit[0] else text  # a text: quoted, or a block scalar
+    if tag in ("!", _TAGS + "str"):
         return text
-    return _plain(text, event)
+    types = _TAG_TYPES.get(tag)
+    if types is None:
+        _refuse("bad-tag", f"tag {tag!r:.60} is not allowed", event)
+    value = _plain(text, event)
+    if type(value) not in types:
+        _refuse("bad-tag", f"{text!r:.60} does not have the type of its tag {tag!r}", event)
+    return float(value) if tag == _TAGS + "float" else value
 
 
 def _plain(text: str, event: Any) -> Any:
@@ -160,6 +191,8 @@ def _plain(text: str, event: Any) -> Any:
         return int(match.group(1), 8)
     if match := _HEXADECIMAL.match(text):
         return int(match.group(1), 16)
+    if _LEADING_ZERO.match(text):
+        _refuse("bad-number", f"{text!r:.60} is octal for one reader and decimal for another: put it in quotes", event)
     if _FLOAT.match(text):
         value = float(text)
         if value in (float("inf"), float("-inf")):
@@ -173,3 +206,12 @@ def _plain(text: str, event: Any) -> Any:
 def _refuse(code: str, message: str, event: Any) -> NoReturn:
     mark = event.start_mark
     raise ContractError.because(code, f"{message} (line {mark.line + 1} column {mark.column + 1})")
+
+
+def _refuse_character(text: str, position: int, why: str, error: Exception) -> NoReturn:
+    if isinstance(error, yaml.reader.ReaderError) and _Loader is not yaml.SafeLoader:
+        before = text.encode()[:position].decode(errors="ignore")  # libyaml counts bytes
+    else:
+        before = text[:position]
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    raise ContractError.because("malformed", f"not valid YAML: {why} (line {line} column {column})") from error

@@ -124,7 +124,8 @@ def device_lines(row: DeviceRow, runs: Sequence[Row]) -> list[str]:
         lines += _allocatable_lines(row.allocatable)
     lines.append("Deployments:" if runs else "Deployments:  none")
     lines += [
-        f"  {item.deployment}  {item.state}  generation {generations(item)}" + (f"  {item.message}" if item.message else "")
+        f"  {item.deployment}  {item.state}  generation {generations(item)}"
+        + (f"  {item.message}" if item.message else "")
         for item in runs
     ]
     return lines
@@ -133,11 +134,11 @@ def device_lines(row: DeviceRow, runs: Sequence[Row]) -> list[str]:
 def _body_lines(spec: DeploymentSpec) -> list[str]:
     body = spec.spec
     application = f"{body.application.id} {body.application.version}" if body.application else "-"
+    created = "" if body.workload.create else " (not created)"
     lines = [
         f"Application:  {application}",
         f"Agents:       {_agents(body)}",
-        f"Namespaces:   workload {spec.workload_namespace}"
-        f"{'' if body.workload.create else ' (not created)'}, cluster {body.cluster.namespace}",
+        f"Namespaces:   workload {spec.workload_namespace}{created}, cluster {body.cluster.namespace}",
         f"Requirements: {_requirements(body)}",
         f"Activation:   {body.activation.mode}",
         "Components:",
@@ -250,7 +251,7 @@ def _reasons(reasons: Sequence[Reason], indent: str) -> list[str]:
 
 
 def _seen(time: str | None) -> str:
-    return f"{age(time)} ago" if time else "never"
+    return f"{age(time)} ago" if time else "unknown"
 
 
 def _print(settings: Settings, data: Callable[[], Any], lines: Callable[[], list[str]]) -> Exit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from cli.context import Settings
@@ -87,7 +86,7 @@ def read_fleet(
         raise CliError(Exit.USAGE, str(error)) from error
     with Session(settings, filters) as session:
         for heard in session.collect():
-            fleet.take(heard, time.monotonic())
+            fleet.take(heard)
     for line in problem_lines(fleet.problems):
         note(line)
     return fleet

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cli.context import Output, Settings
 from cli.exits import CliError, Exit
-from cli.fleet import Fleet, Row
+from cli.fleet import Fleet, Row, Transitions
 from cli.messages import Heard
 from cli.printing import age, console, grid, note, precise, visible, yes_no
 from cli.session import Session
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 WATCH_CHANNELS = (channels.RESULT, channels.AGGREGATE, channels.STATUS, channels.EVENT, channels.PRESENCE)
 REFRESH_SECONDS = 0.25
-LIVE_HEADINGS = (
-    "DEPLOYMENT", "DEVICE", "STAGES", "STATE", "GEN", "IN STATE", "IN ALL", "ONLINE", "LAST SEEN", "MESSAGE",
-)  # fmt: skip
+LIVE_HEADINGS = ("DEPLOYMENT", "DEVICE", "STAGES", "STATE", "GEN", "IN STATE", "IN ALL", "ONLINE", "SEEN")
 
 
 def watch(settings: Settings, name: str | None) -> Exit:
@@ -40,7 +38,7 @@ def watch(settings: Settings, name: str | None) -> Exit:
     try:
         with Session(settings, filters, stays=True) as session:
             for heard in session.collect():
-                fleet.take(heard, time.monotonic())
+                fleet.take(heard)
             messages = session.stream(REFRESH_SECONDS, settings.timeout)
             if sys.stdout.isatty() and settings.output is Output.TABLE:
                 _watch_live(session, fleet, name, messages)
@@ -58,6 +56,7 @@ def events(settings: Settings, name: str | None, device: str | None, count: int 
     except ValueError as error:
         raise CliError(Exit.USAGE, str(error)) from error
     seen = 0
+    transitions = Transitions()
     try:
         with Session(settings, [wanted], stays=True) as session:
             note("listening for transitions (Ctrl-C ends)")
@@ -67,6 +66,8 @@ def events(settings: Settings, name: str | None, device: str | None, count: int 
                     lost = session.lost
                     note(f"connection lost ({lost}), connecting again" if lost else "connected again")
                 if heard is None or heard.cleared:
+                    continue
+                if isinstance(heard.document, TransitionEvent) and not transitions.is_new(heard.document):
                     continue
                 print(visible(event_line(heard, settings.output)), flush=True)
                 seen += 1
@@ -82,7 +83,7 @@ def event_line(heard: Heard, output: Output) -> str:
     event = heard.document
     if output is not Output.TABLE:
         return json.dumps(heard.shown(), ensure_ascii=False)
-    now = datetime.now().strftime("%H:%M:%S.%f")[:-3]
+    now = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
     if not isinstance(event, TransitionEvent):
         return f"{now}  undecodable message on {heard.topic}: {heard.problem}"
     source = event.source or "(new)"
@@ -93,8 +94,28 @@ def event_line(heard: Heard, output: Output) -> str:
 
 
 def live_table(fleet: Fleet, name: str | None, now: float) -> RenderableType:
-    """The table of ``watch`` and of the demo: every deployment on every device, with its stages and times."""
-    return grid(LIVE_HEADINGS, [_cells(row, now) for row in fleet.rows(name)])
+    """The table of ``watch`` and of the demo: every deployment on every device, with its stages and times.
+
+    What there is to say about them stands below it, where it has room.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    rows = fleet.rows(name)
+    table = grid(LIVE_HEADINGS, [_cells(row, now) for row in rows], gap=2)
+    return Group(table, Text(), *(Text(visible(line)) for line in messages(rows)))
+
+
+def messages(rows: Sequence[Row]) -> list[str]:
+    """One line for each different message of a deployment, with the devices it is about."""
+    devices: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row.message:
+            devices.setdefault((row.deployment, row.message), []).append(row.device)
+    return [
+        f"{deployment} on {', '.join(about)}: {message}" if about != ["-"] else f"{deployment}: {message}"
+        for (deployment, message), about in devices.items()
+    ]
 
 
 def stages(row: Row) -> str:
@@ -117,7 +138,7 @@ def _cells(row: Row, now: float) -> tuple[str, ...]:
     in_all = None if timing.started is None else (timing.finished or now) - timing.started
     return (
         row.deployment, row.device, stages(row), row.state, generations(row), precise(in_state), precise(in_all),
-        yes_no(row.online), age(row.last_seen), row.message,
+        yes_no(row.online), age(row.last_seen),
     )  # fmt: skip
 
 
@@ -133,9 +154,9 @@ def _watch_live(session: Session, fleet: Fleet, name: str | None, messages: Iter
     with Live(picture(), console=console(), auto_refresh=False, vertical_overflow="crop") as live:
         drawn = time.monotonic()
         for heard in messages:
-            now = time.monotonic()
             if heard is not None:
-                fleet.take(heard, now)
+                fleet.take(heard)
+            now = time.monotonic()
             if heard is None or now - drawn > REFRESH_SECONDS:
                 live.update(picture(), refresh=True)
                 drawn = now
@@ -146,13 +167,11 @@ def _watch_lines(fleet: Fleet, name: str | None, messages: Iterator[Heard | None
     _tell_changes(fleet, name, told, output)
     for heard in messages:
         if heard is not None:
-            fleet.take(heard, time.monotonic())
+            fleet.take(heard)
             _tell_changes(fleet, name, told, output)
 
 
-def _tell_changes(
-    fleet: Fleet, name: str | None, told: dict[tuple[str, str], dict[str, Any]], output: Output
-) -> None:
+def _tell_changes(fleet: Fleet, name: str | None, told: dict[tuple[str, str], dict[str, Any]], output: Output) -> None:
     for row in fleet.rows(name):
         facts = deployment_data(row)
         quiet = {key: value for key, value in facts.items() if key != "lastSeen"}
@@ -161,7 +180,9 @@ def _tell_changes(
         told[(row.deployment, row.device)] = quiet
         if output is Output.TABLE:
             online = {True: "online", False: "offline", None: "presence unknown"}[row.online]
-            line = f"{row.deployment}  {row.device}  {row.state}  generation {generations(row)}  {online}  {row.message}"
+            line = (
+                f"{row.deployment}  {row.device}  {row.state}  generation {generations(row)}  {online}  {row.message}"
+            )
             print(visible(line.rstrip()), flush=True)
         else:
             print(json.dumps(facts, ensure_ascii=False), flush=True)

@@ -131,9 +131,7 @@ def _report(output: Output, name: str, answers: _Answers, *, wait: bool, finishe
     return Exit.TIMED_OUT
 
 
-def _command(
-    action: str, name: str, devices: Sequence[str], generation: int | None, limit: float
-) -> OperatorCommand:
+def _command(action: str, name: str, devices: Sequence[str], generation: int | None, limit: float) -> OperatorCommand:
     """The command, valid as long as somebody waits for it, and at least an hour for devices that sleep."""
     try:
         check_dns_label(name)

@@ -50,7 +50,7 @@ class ApplyError(Exception):
         return f"{where}{self.message} ({self.code})"
 
 
-class Cancelled(ApplyError):
+class Cancelled(ApplyError):  # noqa: N818 - it is an answer to the caller, not a failure
     """The step stopped because ``cancelled`` said so; what it did so far is continued by a next call."""
 
     def __init__(self, message: str, *, component: str | None = None) -> None:

@@ -21,6 +21,7 @@ def probe_capabilities(
     data_dir: Path,
     appliers: Iterable[str],
     agent_version: str,
+    *,
     root: Path = Path("/"),
     machine: str = "",
 ) -> Capabilities:

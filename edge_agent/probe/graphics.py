@@ -103,13 +103,15 @@ def _pci_name(root: Path, vendor: str, device: str) -> str:
 def _chip_gpus(root: Path) -> Iterator[Peripheral]:
     for entry in entries(root / "sys/class/drm"):
         device = entry / "device"
-        if not _CARD.match(entry.name) or (device / "class").exists():
+        event = fields(device / "uevent")
+        compatible = event.get("OF_COMPATIBLE_0", "")
+        # What is not in the device tree is on PCI (and counted), a virtio device on PCI, or no hardware.
+        if not _CARD.match(entry.name) or not compatible:
             continue
         # Without a render node it is a display controller only (vc4 beside v3d on a Raspberry Pi 4).
         if not any(node.name.startswith("renderD") for node in entries(device / "drm")):
             continue
-        event = fields(device / "uevent")
-        vendor, _, model = event.get("OF_COMPATIBLE_0", "").partition(",")
+        vendor, _, model = compatible.partition(",")
         yield Peripheral(
             type="gpu", manufacturer=_TREE_VENDORS.get(vendor, vendor), model=model or event.get("DRIVER", entry.name)
         )

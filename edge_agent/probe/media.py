@@ -10,7 +10,7 @@ from topics.documents.device import Peripheral
 
 # Video devices that convert pictures and take none: codecs and image processors of a system on a chip.
 _NO_CAMERA = re.compile(
-    r"codec|decode|encode|hevc|jpeg|rpivid|scaler|rotator|m2m|[-_ ]isp\b|\bvpu\b|\bvpe\b|\brga\b", re.I
+    r"codec|decode|encode|hevc|jpeg|rpivid|scaler|rotator|m2m|[-_ ]isp\b|\bvpu\b|\bvpe\b|\brga\b", re.IGNORECASE
 )
 _SOUND_CARD = re.compile(r"^\s*(\d+)\s+\[.*?\]: (.+?)(?: - (.*))?$", re.MULTILINE)
 _VIRTUAL_CARDS = ("Loopback", "Dummy")

@@ -78,9 +78,7 @@ def _pinned(spec: DeploymentSpec, pins: dict[str, str]) -> DeploymentSpec:
     def pin(component: Component) -> Component:
         if component.helm is None or component.helm.digest is not None or component.name not in pins:
             return component
-        return component.model_copy(
-            update={"helm": component.helm.model_copy(update={"digest": pins[component.name]})}
-        )
+        return component.model_copy(update={"helm": component.helm.model_copy(update={"digest": pins[component.name]})})
 
     if not pins:
         return spec

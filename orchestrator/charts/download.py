@@ -121,7 +121,8 @@ def read(response: httpx.Response, limits: Limits, max_bytes: int) -> bytes:
     """The raw body, at most ``max_bytes``; the deadline is checked between pieces."""
     what = shown(response.request.url)
     body = bytearray()
-    for piece in response.iter_raw(64 * 1024):
+    # Without a chunk size: httpx would wait for a full chunk, and a dripping server never trip the deadline.
+    for piece in response.iter_raw():
         body += piece
         if len(body) > max_bytes:
             raise ChartFetchError(

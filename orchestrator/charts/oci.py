@@ -75,7 +75,9 @@ class OciChart:
 class OciPuller:
     """Pulls one chart; remembers the registry's token between the requests of that pull."""
 
-    def __init__(self, reference: OciReference, downloader: Downloader, credentials: Credentials, limits: Limits):
+    def __init__(
+        self, reference: OciReference, downloader: Downloader, credentials: Credentials, limits: Limits
+    ) -> None:
         self._reference = reference
         self._downloader = downloader
         self._limits = limits

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from orchestrator.charts import repository
 from orchestrator.charts.archive import MAX_ARCHIVE_BYTES, ChartArchive, digest_of, open_archive, too_large
@@ -42,7 +43,7 @@ class ChartStore:
         self._credentials = Credentials(credentials_file)
         self._downloader = Downloader()
 
-    def __enter__(self) -> ChartStore:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

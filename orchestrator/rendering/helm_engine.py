@@ -8,7 +8,6 @@ nothing. Values may be secrets: they are never logged, and taken out of error me
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import os
 import re
@@ -74,7 +73,11 @@ class SdkEngine:
                 _check_installable(chart.metadata, {item["name"] for item in chart.dependencies})
                 files: dict[str, str] = chart.render(dict(values), name=release, namespace=namespace, is_install=True)
                 # Read after rendering: only then are the CRDs of disabled subcharts gone.
-                crds = [RenderedFile(item["filename"], text) for item in chart.crds for text in split_documents(item["data"])]
+                crds = [
+                    RenderedFile(item["filename"], text)
+                    for item in chart.crds
+                    for text in split_documents(item["data"])
+                ]
         except self._sdk.HelmValuesError as error:
             raise _values_error(str(error), values) from error
         except self._sdk.HelmRenderError as error:
@@ -172,9 +175,10 @@ def find_engine() -> HelmEngine:
 
 def _sdk() -> ModuleType | None:
     """The SDK with its shared library loaded; ``None`` where it is not installed or not for this machine."""
-    if importlib.util.find_spec("helm_python") is None:
+    try:
+        sdk = importlib.import_module("helm_python")
+    except ModuleNotFoundError:
         return None
-    sdk = importlib.import_module("helm_python")
     try:
         sdk.helm_sdk_version()
     except sdk.HelmLibraryError:

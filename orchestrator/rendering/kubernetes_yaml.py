@@ -21,8 +21,8 @@ MAX_TEXT_BYTES = 8 * 1024 * 1024
 """Largest text that is parsed at once."""
 
 _MAX_NODES = 500_000
-_TRUE = "y Y yes Yes YES true True TRUE on On ON".split()
-_FALSE = "n N no No NO false False FALSE off Off OFF".split()
+_TRUE = ["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"]
+_FALSE = ["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"]
 _INT = re.compile(r"[-+]?(?:0[bB][01]+|0[oO]?[0-7]+|0[xX][0-9a-fA-F]+|0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
@@ -34,6 +34,14 @@ class _Loader(yaml.CSafeLoader):
     """Go's rules for plain scalars in place of PyYAML's."""
 
     yaml_implicit_resolvers: dict[str | None, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's form
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        # Keys become text here already: in a Python dictionary 1, 1.0 and True are one key.
+        self.flatten_mapping(node)
+        return {
+            _key(self.construct_object(key, deep=True)): self.construct_object(value, deep=deep)
+            for key, value in node.value
+        }
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         super().flatten_mapping(node)
@@ -96,7 +104,7 @@ def load_document(text: str) -> Any:
         raise ValueError(f"is larger than {MAX_TEXT_BYTES // (1024 * 1024)} MiB")
     try:
         check_depth(text)
-        value = yaml.load(text, Loader=_Loader)
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - it is the safe loader with other scalars
         return _json(value, [_MAX_NODES])
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -111,7 +119,7 @@ def _json(value: Any, left: list[int]) -> Any:
     if left[0] < 0:
         raise ValueError("grows beyond bounds through its aliases")
     if isinstance(value, dict):
-        return {_key(key): _json(item, left) for key, item in value.items()}
+        return {key: _json(item, left) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
         return [_json(item, left) for item in value]
     if isinstance(value, float):

@@ -159,7 +159,7 @@ class ApplierConformance:
         assert all(entry.healthy for entry in runtime.applier().health(first))
 
     def test_components_appear_one_after_the_other(self, runtime: Runtime, first: Manifest) -> None:
-        """initialize and each apply add something, and none brings what belongs to a later step."""
+        """Initialize and each apply add something, and none brings what belongs to a later step."""
         applier = runtime.applier()
         seen = [len(runtime.observed())]
         for step in steps_of(first)[2:-1]:
@@ -263,7 +263,7 @@ class ApplierConformance:
         assert runtime.rubbish() == []
 
     def test_a_discarded_generation_leaves_nothing(self, runtime: Runtime, first: Manifest, second: Manifest) -> None:
-        """discard throws away what was downloaded, and touches nothing that runs."""
+        """Discard throws away what was downloaded, and touches nothing that runs."""
         deploy(runtime.applier(), first)
         before = runtime.observed()
         for step in steps_of(second)[:2]:
@@ -362,7 +362,7 @@ class ApplierConformance:
         assert (caught.value.retryable, caught.value.component) == (False, strange.name)
 
     def test_an_unknown_component_is_refused(self, runtime: Runtime, first: Manifest) -> None:
-        """apply for a component that the manifest has not is a final error."""
+        """Apply for a component that the manifest has not is a final error."""
         applier = runtime.applier()
         applier.initialize(first, never)
         with pytest.raises(ApplyError) as caught:
@@ -432,6 +432,24 @@ class ApplierConformance:
                 runtime.check_consistent()
                 runtime.applier().remove(DEPLOYMENT, never)
                 assert (set(runtime.observed()), runtime.rubbish()) == ({foreign}, []), (step.name, nth)
+                if not crashed:
+                    break
+
+    def test_a_restoration_after_a_crash_leaves_no_trace(
+        self, runtime: Runtime, first: Manifest, second: Manifest
+    ) -> None:
+        """Killed anywhere in an update and then taken back to the old generation, all is as before the update."""
+        deploy(runtime.applier(), first)
+        before = runtime.contents()
+        for index, step in enumerate(steps_of(second)):
+            for nth in _counting():
+                for earlier in steps_of(second)[:index]:
+                    earlier.run(runtime.applier())
+                crashed = runtime.crashes(step, nth)
+                for restoring in steps_of(first)[2:]:
+                    restoring.run(runtime.applier())
+                runtime.applier().discard(DEPLOYMENT, 2)
+                assert (runtime.contents(), runtime.rubbish()) == (before, []), (step.name, nth)
                 if not crashed:
                     break
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -363,9 +364,17 @@ def test_a_read_only_disk_is_retryable(small_disk: Path, tmp_path: Path) -> None
     assert directory.observed() == {}
 
 
-def test_a_folder_without_permission_is_a_clear_final_error(tmp_path: Path) -> None:
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A temporary folder that another user can reach; pytest's own are closed to all but its user."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_folder_without_permission_is_a_clear_final_error(open_to_all: Path) -> None:
     """A folder that the agent's user cannot write is named, with what to do."""
-    directory = DirectoryRuntime(tmp_path)
+    directory = DirectoryRuntime(open_to_all)
     manifest = directory.manifest(1, {"database": "one"})
     directory.manifests.mkdir()
     directory.staging.mkdir(parents=True)
@@ -375,8 +384,6 @@ def test_a_folder_without_permission_is_a_clear_final_error(tmp_path: Path) -> N
         if os.geteuid() == 0:
             for folder in (directory.staging, directory.staging.parent):
                 os.chown(folder, 65534, 65534)
-            for folder in (tmp_path, *tmp_path.parents[:2]):
-                folder.chmod(folder.stat().st_mode | 0o711)
             os.setgid(65534)
             os.setuid(65534)
         codes = []
@@ -461,7 +468,7 @@ def test_a_damaged_inventory_deletes_nothing(directory: DirectoryRuntime, damage
 
 @pytest.mark.parametrize("name", ["../etc", "a/b", "", ".", "..", "UPPER"])
 def test_a_deployment_name_cannot_be_a_path(directory: DirectoryRuntime, name: str) -> None:
-    """remove and discard take names, never paths."""
+    """Remove and discard take names, never paths."""
     calls: tuple[Callable[[], None], ...] = (
         lambda: directory.applier().remove(name, never),
         lambda: directory.applier().discard(name, 1),
@@ -473,7 +480,7 @@ def test_a_deployment_name_cannot_be_a_path(directory: DirectoryRuntime, name: s
 
 
 def test_finish_of_a_generation_that_was_not_applied_removes_nothing(directory: DirectoryRuntime) -> None:
-    """finish called for the wrong generation is refused: it would see everything as left over."""
+    """Finish called for the wrong generation is refused: it would see everything as left over."""
     deploy(directory.applier(), directory.manifest(1, {"database": "one"}))
     before = directory.observed()
     with pytest.raises(ApplyError, match="apply it first"):

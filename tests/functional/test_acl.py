@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.brokers import MOSQUITTO_SETTINGS, MosquittoBroker
-from tests.support.mqtt_client import ConnectionRefused, PlainClient
+from tests.support.mqtt_client import PlainClient, RefusedError
 from topics.acl import DEFAULT_USERS, may_read, may_write, mosquitto_acl
 from topics.channels import MANIFEST, PRESENCE, RESULT, TABLE, Channel, Role, Topics
 
@@ -144,7 +144,7 @@ def test_a_will_on_a_forbidden_topic_is_not_published(url: str, observer: PlainC
 def test_an_unknown_user_and_a_wrong_password_are_refused(url: str) -> None:
     """The rules rest on the user name: nobody gets one without its password."""
     for username, password in ((None, None), ("edge-99", "edge-99"), (DEVICE, "wrong")):
-        with pytest.raises(ConnectionRefused, match="(?i)not auth"):
+        with pytest.raises(RefusedError, match=r"(?i)not auth"):
             PlainClient(url, "x", username=username, password=password).connect()
 
 

@@ -18,7 +18,7 @@ from orchestrator.charts.archive import MAX_ARCHIVE_BYTES, digest_of
 from orchestrator.charts.errors import ChartFetchError
 from orchestrator.charts.store import ChartStore
 from orchestrator.charts.versions import newest_match
-from tests.functional.chart_servers import BASIC, PASSWORD, USER, Registry, WebServer, index_of, send
+from tests.functional.chart_servers import BASIC, PASSWORD, USER, Answer, Registry, WebServer, index_of, send
 from tests.support.brokers import HOST, ReservedPort
 from tests.unit.charts.chart_files import WEB, archive, chart, write
 from topics.documents.spec import HelmChart
@@ -179,7 +179,9 @@ def test_missing_chart_and_version_say_what_there_is(store: ChartStore, web: Web
     assert error.code == "chart-reference-invalid"
 
 
-@pytest.mark.parametrize("index", [b"<html></html>", b"entries: [", b"\x1f\x8bxx", b"[" * 100_000, b"entries: {web: 3}"])
+@pytest.mark.parametrize(
+    "index", [b"<html></html>", b"entries: [", b"\x1f\x8bxx", b"[" * 100_000, b"entries: {web: 3}"]
+)
 def test_what_is_no_index_is_refused(store: ChartStore, web: WebServer, index: bytes) -> None:
     """No answer of a server is anything but a fetch error."""
     web.files["/charts/index.yaml"] = index
@@ -217,7 +219,11 @@ def test_unreachable_server_is_retryable(store: ChartStore) -> None:
 
 def test_silent_server_times_out(store: ChartStore, web: WebServer) -> None:
     """A server that never answers."""
-    web.files["/charts/index.yaml"] = lambda handler: web.released.wait(30) and None
+
+    def silent(handler: BaseHTTPRequestHandler) -> None:
+        web.released.wait(30)
+
+    web.files["/charts/index.yaml"] = silent
     error = refusal(store, HelmChart(chart="web", repository=f"{web.url}/charts"), timeout=0.3)
     web.released.set()
     assert (error.code, error.retryable) == ("chart-timed-out", True)
@@ -364,7 +370,7 @@ def test_oci_token_is_fetched_where_the_registry_asks(store: ChartStore, web: We
                      "digest": digest_of(layer), "size": len(layer)}]}
     ).encode()  # fmt: skip
 
-    def guarded(body: bytes) -> object:
+    def guarded(body: bytes) -> Answer:
         def answer(handler: BaseHTTPRequestHandler) -> None:
             if handler.headers["Authorization"] == "Bearer let-me-in":
                 send(handler, 200, body)
@@ -375,8 +381,8 @@ def test_oci_token_is_fetched_where_the_registry_asks(store: ChartStore, web: We
         return answer
 
     web.files["/token"] = json.dumps({"token": "let-me-in"}).encode()
-    web.files["/v2/charts/web/manifests/1.2.3"] = guarded(manifest)  # type: ignore[assignment]
-    web.files[f"/v2/charts/web/blobs/{digest_of(layer)}"] = guarded(layer)  # type: ignore[assignment]
+    web.files["/v2/charts/web/manifests/1.2.3"] = guarded(manifest)
+    web.files[f"/v2/charts/web/blobs/{digest_of(layer)}"] = guarded(layer)
     spec = HelmChart(chart=f"oci://{web.host}/charts/web", version="1.2.3")
     assert store.fetch(spec).digest == digest_of(layer)
     assert web.requests.count("/token") == 1

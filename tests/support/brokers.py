@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
@@ -32,7 +33,6 @@ persistence true
 autosave_interval 5
 max_queued_messages 100000
 max_inflight_messages 4096
-message_size_limit 8388608
 max_packet_size 8388608
 set_tcp_nodelay true
 """
@@ -101,7 +101,42 @@ class ReservedPort:
             self._lock = None
 
 
-class MosquittoBroker:
+class _OwnProcess(ABC):
+    """What both kinds do in the same way."""
+
+    data: Path
+    _ports: list[ReservedPort]
+
+    @abstractmethod
+    def start(self) -> None: ...
+
+    @abstractmethod
+    def stop(self) -> None: ...
+
+    def restart(self, *, empty: bool = False) -> None:
+        self.stop()
+        if empty:
+            shutil.rmtree(self.data)
+        self.start()
+
+    def close(self) -> None:
+        self.stop()
+        for port in self._ports:
+            port.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class MosquittoBroker(_OwnProcess):
     """A Mosquitto with the project's limits, anonymous unless ``configuration`` says otherwise.
 
     ``configuration`` replaces all of the file except listener 1 and the data folder, which it finds
@@ -112,8 +147,10 @@ class MosquittoBroker:
 
     def __init__(self, folder: Path, *, websocket: bool = False, configuration: str | None = None) -> None:
         self._folder = folder
+        self.data = folder / "data"
         self._port = ReservedPort()
         self._ws_port = ReservedPort() if websocket else None
+        self._ports = [port for port in (self._port, self._ws_port) if port]
         self._template = configuration if configuration is not None else _open_configuration(websocket)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -138,10 +175,6 @@ class MosquittoBroker:
     def pid(self) -> int:
         assert self._process is not None, "the broker does not run"
         return self._process.pid
-
-    @property
-    def data(self) -> Path:
-        return self._folder / "data"
 
     @property
     def log(self) -> Path:
@@ -178,25 +211,6 @@ class MosquittoBroker:
             process.kill()
             process.wait()
 
-    def restart(self, *, empty: bool = False) -> None:
-        self.stop()
-        if empty:
-            shutil.rmtree(self.data, ignore_errors=False)
-        self.start()
-
-    def close(self) -> None:
-        self.stop()
-        for port in (self._port, self._ws_port):
-            if port is not None:
-                port.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _wait_ready(self) -> None:
         assert self._process is not None
         deadline = time.monotonic() + READY_SECONDS
@@ -211,7 +225,7 @@ class MosquittoBroker:
             time.sleep(0.01)
 
 
-class NatsBroker:
+class NatsBroker(_OwnProcess):
     """The embedded broker exactly as ``fleetbus broker`` configures it."""
 
     kind: ClassVar[str] = "nats"
@@ -219,8 +233,10 @@ class NatsBroker:
     def __init__(self, folder: Path, *, websocket: bool = False, ack_wait_seconds: float = ACK_WAIT_SECONDS) -> None:
         self._port = ReservedPort()
         self._ws_port = ReservedPort() if websocket else None
+        self._ports = [port for port in (self._port, self._ws_port) if port]
+        self.data = folder / "data"
         self._broker = EmbeddedBroker(
-            folder / "data",
+            self.data,
             self._port.port,
             self._ws_port.port if self._ws_port else None,
             HOST,
@@ -254,10 +270,6 @@ class NatsBroker:
         return self._broker.pid
 
     @property
-    def data(self) -> Path:
-        return self._broker.data
-
-    @property
     def log(self) -> Path:
         return self._broker.log
 
@@ -270,25 +282,6 @@ class NatsBroker:
 
     def kill(self) -> None:
         self._broker.kill()
-
-    def restart(self, *, empty: bool = False) -> None:
-        self.stop()
-        if empty:
-            shutil.rmtree(self.data, ignore_errors=False)
-        self.start()
-
-    def close(self) -> None:
-        self.stop()
-        for port in (self._port, self._ws_port):
-            if port is not None:
-                port.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 KINDS: dict[str, type[MosquittoBroker | NatsBroker]] = {broker.kind: broker for broker in (MosquittoBroker, NatsBroker)}

@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 WAIT_SECONDS = 10.0
 
 
-class ConnectionRefused(Exception):
+class RefusedError(Exception):
     """The broker answered CONNECT with a refusal; the message is its reason."""
 
 
@@ -39,7 +39,8 @@ class PlainClient:
         will: tuple[str, bytes] | None = None,
     ) -> None:
         parts = urlsplit(url)
-        assert parts.hostname and parts.port, url
+        assert parts.hostname, url
+        assert parts.port, url
         self._address = (parts.hostname, parts.port)
         self._changed = threading.Condition()
         self._answers: dict[int, Any] = {}
@@ -63,6 +64,7 @@ class PlainClient:
             self._client.tls_set_context(tls)
         self._client.on_socket_open = _without_delay
         self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
@@ -71,16 +73,17 @@ class PlainClient:
         """Connect and wait for the CONNACK.
 
         Raises:
-            ConnectionRefused: the broker refused it.
+            RefusedError: the broker refused it, or closed the connection instead of an answer.
             OSError: no TCP or TLS connection.
             TimeoutError: no CONNACK within 10 s.
+
         """
         self._client.connect(*self._address, keepalive=30)
         self._client.loop_start()
-        self._wait(lambda: self._connack is not None, "CONNACK")
+        self.wait_until(lambda: self._connack is not None, "CONNACK")
         if self._connack != "Success":
             self.close()
-            raise ConnectionRefused(self._connack)
+            raise RefusedError(self._connack)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -97,31 +100,38 @@ class PlainClient:
         """Publish with QoS 1 and wait for the PUBACK."""
         info = self._client.publish(topic, payload, qos=1, retain=retain)
         assert info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS, info.rc
-        self._wait(lambda: info.mid in self._answers, f"PUBACK for {topic}")
+        self.wait_until(lambda: info.mid in self._answers, f"PUBACK for {topic}")
 
     def subscribe(self, topic_filter: str, qos: int = 1) -> bool:
         """Subscribe and wait for the SUBACK; whether the broker says it granted it."""
         code, mid = self._client.subscribe(topic_filter, qos)
-        assert code == MQTTErrorCode.MQTT_ERR_SUCCESS and mid is not None, code
-        self._wait(lambda: mid in self._answers, f"SUBACK for {topic_filter}")
+        assert code == MQTTErrorCode.MQTT_ERR_SUCCESS, code
+        assert mid is not None
+        self.wait_until(lambda: mid in self._answers, f"SUBACK for {topic_filter}")
         return not self._answers[mid][0].is_failure
 
     def wait_for(self, payload: bytes) -> None:
         """Return when a message with this payload has arrived; ``TimeoutError`` after 10 s."""
-        self._wait(lambda: payload in self.payloads, f"payload {payload!r}")
+        self.wait_until(lambda: payload in self.payloads, f"payload {payload!r}")
 
     @property
     def payloads(self) -> list[bytes]:
         return [payload for _, payload, _ in self.messages]
 
-    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
+        """Return when the condition, looked at after each arrival, holds; ``TimeoutError`` otherwise."""
         with self._changed:
-            if not self._changed.wait_for(condition, WAIT_SECONDS):
-                raise TimeoutError(f"no {what} within {WAIT_SECONDS:g} s; arrived: {self.messages[-20:]}")
+            if not self._changed.wait_for(condition, seconds):
+                raise TimeoutError(f"no {what} within {seconds:g} s; arrived: {self.messages[-20:]}")
 
     def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         with self._changed:
             self._connack = str(reason)
+            self._changed.notify_all()
+
+    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        with self._changed:
+            self._connack = self._connack or f"closed: {reason}"
             self._changed.notify_all()
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:

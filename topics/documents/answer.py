@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from topics.documents.base import Message
+from pydantic import Field
+
+from topics.documents.base import Int64, Message
 from topics.documents.command import CommandOutcome
 from topics.documents.status import Failure
 from topics.errors import Reason
@@ -21,7 +23,7 @@ class SpecResult(Message):
 
     deployment: str
     outcome: Literal["accepted", "rejected", "deleted"]
-    generation: int
+    generation: Int64
     spec_digest: str
     reasons: tuple[Reason, ...] = ()
     time: str = ""
@@ -35,12 +37,12 @@ class DeviceSummary(Message):
     """
 
     device: str
-    state: State | None
-    generation: int
-    desired_generation: int
-    deployed_generation: int | None = None
+    state: State | None = None
+    generation: Int64
+    desired_generation: Int64
+    deployed_generation: Int64 | None = None
     online: bool
-    epoch: int
+    epoch: Int64
     last_seen: str | None = None
     held: str | None = None
     failure: Failure | None = None
@@ -63,16 +65,16 @@ class AggregateStatus(Message):
     """
 
     deployment: str
-    generation: int
+    generation: Int64
     phase: Literal[
         "Pending", "NotPlaceable", "Progressing", "Deployed", "Degraded", "Failed", "Paused", "Removing", "Removed"
     ]
     message: str = ""
-    total: int = 0
-    counts: dict[str, int] = {}
+    total: Int64 = 0
+    counts: dict[str, Int64] = Field(default_factory=dict)
     devices: tuple[DeviceSummary, ...] = ()
     not_placeable: tuple[NotPlaceable, ...] = ()
     waiting_for: tuple[str, ...] = ()
-    truncated: int = 0
+    truncated: Int64 = 0
     commands: tuple[CommandOutcome, ...] = ()
     time: str = ""

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from topics.errors import ContractError, Reason
 
-JsonObject: TypeAlias = dict[str, Any]
+SCHEMA_VERSION = 1
+
+MAX_REASONS = 100
+"""Most reasons in one answer: a document of 1 MiB can have a million faults, and the answer must fit a packet."""
+
+_MAX_STEP = 100  # characters of one key in a path: the key comes from whoever published the document
+
+
+def _finite(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse NaN and infinities inside: pydantic's JSON parser takes them, but they are no JSON."""
+    waiting: list[Any] = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+        elif isinstance(item, float) and not math.isfinite(item):
+            raise ValueError(f"{item} is not a JSON number")
+    return value
+
+
+JsonObject: TypeAlias = Annotated[dict[str, Any], AfterValidator(_finite)]
 """A JSON object whose inside belongs to somebody else (a Kubernetes object, Helm values)."""
 
-SCHEMA_VERSION = 1
+Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+"""An integer that every store can hold: JSON itself has no largest one."""
 
 
 class Document(BaseModel):
@@ -29,16 +53,21 @@ class Message(BaseModel):
     ``schema_version`` changes only when an old reader would misunderstand a new message.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True, allow_inf_nan=False
+    )
 
     schema_version: int = SCHEMA_VERSION
 
 
 def reasons_of(error: ValidationError, *, prefix: str = "") -> tuple[Reason, ...]:
-    """Every finding of a pydantic validation as a reason with its field path."""
-    items = error.errors(include_url=False, include_context=False)
+    """The findings of a pydantic validation as reasons with their field paths; at most ``MAX_REASONS``, and then
+    one that says how many more there are."""
+    every = error.errors(include_url=False, include_context=False)
+    items = every[:MAX_REASONS]
+    more = len(every) - len(items)
     paths = [prefix + _path(item["loc"]) for item in items]
-    return tuple(
+    found = tuple(
         Reason(
             path=path,
             code=_CODES.get(item["type"], "invalid"),
@@ -48,6 +77,7 @@ def reasons_of(error: ValidationError, *, prefix: str = "") -> tuple[Reason, ...
         # A list whose entries are all broken is also reported as too short: that is no second finding.
         if not (item["type"] == "too_short" and any(other.startswith(path + "[") for other in paths))
     )
+    return found if not more else (*found, Reason(path="", code="more", message=f"and {more} more problems"))
 
 
 def as_contract_error(error: ValidationError, *, prefix: str = "") -> ContractError:
@@ -64,7 +94,8 @@ def _path(location: Iterable[int | str]) -> str:
         if isinstance(step, int):
             path += f"[{step}]"
         else:
-            path += f".{step}" if path else step
+            shown = step if len(step) <= _MAX_STEP else step[: _MAX_STEP - 3] + "..."
+            path += f".{shown}" if path else shown
     return path
 
 

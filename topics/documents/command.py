@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from topics.documents.base import Document, Message
+from topics.documents.base import Document, Int64, Message
 from topics.identifiers import DeploymentName, DeviceId
 
 
@@ -43,7 +43,7 @@ class OperatorCommand(Document):
     id: CommandId
     action: Action
     devices: tuple[DeviceId, ...] = ()
-    generation: Annotated[int, Field(ge=1)] | None = None
+    generation: Annotated[Int64, Field(ge=1)] | None = None
     expiry_seconds: Annotated[float, Field(gt=0, le=30 * 86400)] = 3600.0
 
     @model_validator(mode="after")
@@ -60,8 +60,8 @@ class Command(Message):
     deployment: DeploymentName
     device: DeviceId
     action: Action
-    generation: int
-    from_sequence: int | None = None
+    generation: Int64
+    from_sequence: Int64 | None = None
 
 
 class CommandOutcome(Message):

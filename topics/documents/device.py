@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from topics.documents.base import Message
+from topics.documents.base import Int64, Message
 from topics.identifiers import DeviceId, LabelKey, LabelValue
 
 HEARTBEAT_SECONDS = 30.0
@@ -25,17 +25,17 @@ class Presence(Message):
 
     device: DeviceId
     online: bool
-    epoch: int
+    epoch: Int64
     journal: str = ""
     agent_version: str = ""
-    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    heartbeat_seconds: float = Field(default=HEARTBEAT_SECONDS, gt=0, le=86_400)
 
 
 class OrchestratorPresence(Message):
     """Online or offline, for agents, operators and dashboards."""
 
     online: bool
-    epoch: int
+    epoch: Int64
     version: str = ""
 
 
@@ -43,8 +43,8 @@ class Cpu(Message):
     """One CPU entry. Entries are never summed."""
 
     architecture: str
-    cores: int
-    physical_cores: int | None = None
+    cores: Int64
+    physical_cores: Int64 | None = None
     model: str = ""
 
 
@@ -52,7 +52,7 @@ class Volume(Message):
     """Storage of one file system, in bytes."""
 
     path: str
-    capacity: int
+    capacity: Int64
 
 
 class Interface(Message):
@@ -77,7 +77,7 @@ class Capabilities(Message):
     device: DeviceId
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     cpus: tuple[Cpu, ...] = ()
-    memory: int = 0
+    memory: Int64 = 0
     storage: tuple[Volume, ...] = ()
     interfaces: tuple[Interface, ...] = ()
     peripherals: tuple[Peripheral, ...] = ()
@@ -94,17 +94,17 @@ class Promise(Message):
     """What one deployment was promised on the device: millicores, bytes, bytes."""
 
     deployment: str
-    cpu: int = 0
-    memory: int = 0
-    storage: int = 0
+    cpu: Int64 = 0
+    memory: Int64 = 0
+    storage: Int64 = 0
 
 
 class Allocatable(Message):
     """What a device has left after its promises: millicores, bytes of memory, bytes of storage."""
 
     device: DeviceId
-    epoch: int
-    cpu: int
-    memory: int
-    storage: int
+    epoch: Int64
+    cpu: Int64
+    memory: Int64
+    storage: Int64
     promised: tuple[Promise, ...] = ()

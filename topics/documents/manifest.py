@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from topics.documents.base import JsonObject, Message
+from topics.documents.base import Int64, JsonObject, Message
 from topics.documents.spec import Application, Requirements
 from topics.identifiers import ComponentName, DeploymentName, DeviceId
 
@@ -31,7 +31,7 @@ class Manifest(Message):
     action: Literal["apply", "remove"]
     deployment: DeploymentName
     device: DeviceId
-    generation: int
+    generation: Int64
     spec_digest: str = ""
     application: Application | None = None
     cluster_namespace: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topics.documents.base import Message
+from topics.documents.base import Int64, Message
 from topics.documents.command import CommandOutcome
 from topics.identifiers import DeploymentName, DeviceId
 from topics.lifecycle import State, Trigger
@@ -19,8 +19,8 @@ class Failure(Message):
     code: str
     message: str
     retryable: bool
-    generation: int
-    attempt: int = 1
+    generation: Int64
+    attempt: Int64 = 1
     next_retry_seconds: float | None = None
     component: str | None = None
 
@@ -44,14 +44,14 @@ class DeploymentStatus(Message):
 
     deployment: DeploymentName
     device: DeviceId
-    epoch: int
+    epoch: Int64
     journal: str = ""
-    sequence: int
+    sequence: Int64
     state: State
-    generation: int
-    desired_generation: int
+    generation: Int64
+    desired_generation: Int64
     manifest_digest: str = ""
-    deployed_generation: int | None = None
+    deployed_generation: Int64 | None = None
     held: str | None = None
     failure: Failure | None = None
     components: tuple[ComponentStatus, ...] = ()
@@ -64,16 +64,16 @@ class TransitionEvent(Message):
 
     deployment: DeploymentName
     device: DeviceId
-    epoch: int
+    epoch: Int64
     journal: str = ""
-    sequence: int
-    generation: int
-    source: State | None
+    sequence: Int64
+    generation: Int64
+    source: State | None = None
     target: State
     trigger: Trigger
     code: str = ""
     message: str = ""
-    attempt: int = 1
+    attempt: Int64 = 1
     time: str = ""
 
 
@@ -82,8 +82,8 @@ class Progress(Message):
 
     deployment: DeploymentName
     device: DeviceId
-    generation: int
+    generation: Int64
     component: str
-    bytes: int
-    total: int | None = None
+    bytes: Int64
+    total: Int64 | None = None
     percent: float | None = None

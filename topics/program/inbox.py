@@ -30,11 +30,14 @@ class Inbox(Generic[T]):
             if len(self._items) == 1:
                 self._changed.notify_all()
 
-    def take(self, most: int, timeout: float) -> list[T]:
-        """Up to ``most`` items in order; waits up to ``timeout`` seconds for the first one."""
+    def take(self, most: int, timeout: float, linger: float = 0.0) -> list[T]:
+        """Up to ``most`` items in order; waits up to ``timeout`` seconds for the first one, and with it
+        there up to ``linger`` seconds for more to come."""
         with self._changed:
             if not self._items and not self._closed:
                 self._changed.wait(timeout)
+            if linger and 0 < len(self._items) < most and not self._closed:
+                self._changed.wait(linger)
             full = len(self._items) >= self._limit
             batch = [self._items.popleft() for _ in range(min(most, len(self._items)))]
             if full:

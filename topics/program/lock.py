@@ -6,15 +6,16 @@ import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 
-class DataFolderInUse(Exception):
+class DataFolderInUseError(Exception):
     """Another process works on the data folder."""
 
 
 class DataFolderLock:
     """Holds ``<data>/lock`` from its construction for as long as the process lives; the kernel releases
-    it, however that ends. Raises ``DataFolderInUse``."""
+    it, however that ends. Raises ``DataFolderInUseError``."""
 
     def __init__(self, data: Path) -> None:
         data.mkdir(parents=True, exist_ok=True)
@@ -23,9 +24,9 @@ class DataFolderLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._file)
-            raise DataFolderInUse(f"another process works on {data}; give each program its own --data") from error
+            raise DataFolderInUseError(f"another process works on {data}; give each program its own --data") from error
 
-    def __enter__(self) -> DataFolderLock:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -51,5 +51,5 @@ def main(program: str, run: Callable[[], int]) -> int:
     try:
         return run()
     except OptionError as error:
-        print(f"{program}: {error}\nTry '{program} --help'.", file=sys.stderr)
+        sys.stderr.write(f"{program}: {error}\nTry '{program} --help'.\n")
         return EXIT_USAGE

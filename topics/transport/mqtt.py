@@ -12,6 +12,8 @@ What brokers were measured to do, and what this adapter does about it:
 
 from __future__ import annotations
 
+import os
+import random
 import socket
 import threading
 import time
@@ -33,7 +35,11 @@ ANSWER_SECONDS = 5.0
 SLOWEST_BYTES_PER_SECOND = 2_000
 """The slowest link that must still work (about 16 kbit/s): unacknowledged bytes extend the wait."""
 
-RECONNECT_SECONDS = (1, 30)
+RECONNECT_SECONDS = (1.0, 30.0)
+"""First and longest wait before a reconnect; it doubles. Each client stretches it by a factor of its own, 1 to 3,
+so that a fleet does not come back to a broker in step."""
+
+_FEWEST_FREE_PACKET_IDS = 1_000
 _PACKET_OVERHEAD = 16
 _SUBSCRIBE_AGAIN_SECONDS = 1.0
 
@@ -61,6 +67,7 @@ class MqttBus:
         clean_session: bool = False,
         max_packet_bytes: int = MAX_PAYLOAD_BYTES,
         answer_seconds: float = ANSWER_SECONDS,
+        reconnect_seconds: tuple[float, float] = RECONNECT_SECONDS,
     ) -> None:
         self._settings = settings
         self._on_event = on_event
@@ -69,17 +76,21 @@ class MqttBus:
         self._will = will
         self._max_packet_bytes = max_packet_bytes
         self._answer_seconds = answer_seconds
+        self._reconnect_seconds = reconnect_seconds
         self._epoch = 0
         self._connection = 0
         self._connected = False
         self._session_present = False
         self._owed_since: float | None = None  # CONNACK or SUBACK
         self._subscribe_again_at: float | None = None
+        self._blocked_seconds = 0.0
+        self._blocked_since: float | None = None
         self._lock = threading.Lock()
-        # packet id -> token (None: QoS 0, nobody is told), bytes, since
+        # packet id -> token (None: QoS 0, nobody is told), bytes, since (patience); in the order of sending
         self._unacknowledged: dict[int, tuple[int | None, int, float]] = {}
         # Packet ids that were reported as sent before publish() had returned them.
         self._early: set[int] = set()
+        self._last_packet_id = 0
         self._client = self._new_client(client_id, clean_session)
 
     def _new_client(self, client_id: str, clean_session: bool) -> mqtt.Client:
@@ -105,12 +116,16 @@ class MqttBus:
             client.ws_set_options(path=settings.path)
         client.max_inflight_messages_set(0xFFFF)
         client.max_queued_messages_set(0)
-        client.reconnect_delay_set(*RECONNECT_SECONDS)
+        shortest, longest = (seconds * random.uniform(1, 3) for seconds in self._reconnect_seconds)  # noqa: S311
+        # paho declares whole seconds and computes with any.
+        client.reconnect_delay_set(shortest, longest)  # type: ignore[arg-type]
         client.on_pre_connect = self._before_connect
+        client.on_socket_open = self._opened
         client.on_connect = self._connected_or_refused
         client.on_connect_fail = self._connect_failed
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._subscribed
+        client.on_unsubscribe = self._settled
         client.on_message = self._received
         client.on_publish = self._published
         return client
@@ -132,11 +147,22 @@ class MqttBus:
             raise ContractError.because(
                 "oversize", f"the packet for {topic} has {size} bytes, the limit is {self._max_packet_bytes}"
             )
+        if not qos and self._packet_ids_are_scarce():
+            return
         # No lock is held over this call: paho holds its own while it reports a PUBACK to us.
         info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        attempts = 0
+        while info.rc is mqtt.MQTT_ERR_QUEUE_SIZE and attempts < 0xFFFF:  # the id still belongs to an older message
+            info = self._client.publish(topic, payload, qos=qos, retain=retain)
+            attempts += 1
+        if info.rc is mqtt.MQTT_ERR_QUEUE_SIZE:
+            raise RuntimeError("65,535 messages wait for their acknowledgement: keep further ones until it comes")
+        if not qos and info.rc is not mqtt.MQTT_ERR_SUCCESS:
+            return  # there is no connection, and QoS 0 is not sent again
         with self._lock:
+            self._last_packet_id = info.mid
             if info.mid not in self._early:
-                self._unacknowledged[info.mid] = (token if qos else None, size, time.monotonic())
+                self._unacknowledged[info.mid] = (token if qos else None, size, self._patience())
                 return
             self._early.discard(info.mid)
         if qos:
@@ -151,14 +177,17 @@ class MqttBus:
         if self._subscribe_again_at is not None and now >= self._subscribe_again_at:
             self._subscribe_again_at = None
             self._subscribe()
-        if (self._owed_since is not None and now - self._owed_since > self._answer_seconds) or (
-            self._connected and self._puback_overdue(now)
+        patience = self._patience()
+        if (self._owed_since is not None and patience - self._owed_since > self._answer_seconds) or (
+            self._connected and self._puback_overdue(patience)
         ):
             self._give_up()
 
     def stop(self, farewell: Will | None = None) -> None:
         if farewell is not None and self._connected:
-            self._client.publish(farewell[0], farewell[1], qos=1, retain=True).wait_for_publish(timeout=1.0)
+            info = self._client.publish(farewell[0], farewell[1], qos=1, retain=True)
+            if info.rc is mqtt.MQTT_ERR_SUCCESS:  # otherwise the connection is gone, and the will speaks
+                info.wait_for_publish(timeout=1.0)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -170,15 +199,21 @@ class MqttBus:
         if self._will is not None:
             topic, payload = self._will(self._epoch)
             client.will_set(topic, payload, qos=1, retain=True)
-        self._owed_since = time.monotonic()
+        self._owed_since = self._patience()
+
+    def _opened(self, client: Any, userdata: Any, connection: Any) -> None:
+        self._owed_since = self._patience()  # name resolution and handshakes have their own limits
+        with _same_socket(connection) as plain:
+            # An acknowledgement followed by a publish would otherwise wait 40 ms for the peer's delayed ACK.
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _connected_or_refused(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._owed_since = None
         if reason.is_failure:
-            self._on_event(Disconnected(f"the broker refuses the connection: {reason}"))
+            self._tell(Disconnected(f"the broker refuses the connection: {reason}"))
             return
         with self._lock:  # QoS 0 is not sent again; for the rest the wait starts anew
-            now = time.monotonic()
+            now = self._patience()
             self._unacknowledged = {
                 packet_id: (token, size, now)
                 for packet_id, (token, size, _) in self._unacknowledged.items()
@@ -187,18 +222,24 @@ class MqttBus:
         self._session_present = flags.session_present
         if self._subscriptions:
             self._subscribe()
-        else:
+        else:  # any answer will do, see _session_is_up
+            self._owed_since = self._patience()
+            client.unsubscribe("nothing")
+
+    def _settled(self, client: Any, userdata: Any, packet_id: int, reasons: Any, properties: Any) -> None:
+        self._owed_since = None
+        if not self._connected:
             self._session_is_up()
 
     def _session_is_up(self) -> None:
         """Not before SUBACK: by then paho has sent what was unacknowledged again. A newer message on
         the same retained topic, published in between, would be overwritten by the older one."""
         self._connected = True
-        self._on_event(Connected(self._epoch, self._session_present))
+        self._tell(Connected(self._epoch, self._session_present))
 
     def _connect_failed(self, client: Any, userdata: Any) -> None:
         self._owed_since = None
-        self._on_event(Disconnected(f"{self._settings.url} does not answer"))
+        self._tell(Disconnected(f"{self._settings.url} does not answer"))
 
     def _disconnected(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._connection += 1
@@ -206,10 +247,10 @@ class MqttBus:
         self._subscribe_again_at = None
         if self._connected:
             self._connected = False
-            self._on_event(Disconnected(str(reason)))
+            self._tell(Disconnected(str(reason)))
 
     def _subscribe(self) -> None:
-        self._owed_since = time.monotonic()
+        self._owed_since = self._patience()
         self._client.subscribe(self._subscriptions)
 
     def _subscribed(self, client: Any, userdata: Any, packet_id: int, reasons: Any, properties: Any) -> None:
@@ -220,7 +261,7 @@ class MqttBus:
             self._session_is_up()
 
     def _received(self, client: Any, userdata: Any, message: mqtt.MQTTMessage) -> None:
-        self._on_event(
+        self._tell(
             Received(message.topic, bytes(message.payload), message.qos, message.retain, message.mid, self._connection)
         )
 
@@ -231,9 +272,29 @@ class MqttBus:
                 self._early.add(packet_id)
                 return
         if known[0] is not None:
-            self._on_event(Delivered(known[0]))
+            self._tell(Delivered(known[0]))
+
+    def _tell(self, event: BusEvent) -> None:
+        """Hand an event over, and remember how long the program kept the network thread waiting."""
+        self._blocked_since = started = time.monotonic()
+        self._on_event(event)
+        self._blocked_seconds, self._blocked_since = self._blocked_seconds + time.monotonic() - started, None
 
     # -- the watchdog ----------------------------------------------------------------------------
+
+    def _patience(self) -> float:
+        """Monotonic seconds without those that the network thread waited for the program: an answer that is
+        already here, behind a thousand messages for a slow program, is not the broker's delay."""
+        since = self._blocked_since
+        now = time.monotonic()
+        return (since or now) - self._blocked_seconds
+
+    def _packet_ids_are_scarce(self) -> bool:
+        """Whether the next packet ids may be in use: paho reports a QoS 0 message as sent by its id alone, which
+        must not be taken for the acknowledgement of a QoS 1 message."""
+        with self._lock:
+            oldest = next(iter(self._unacknowledged), None)
+        return oldest is not None and (oldest - self._last_packet_id - 1) % 0xFFFF < _FEWEST_FREE_PACKET_IDS
 
     def _puback_overdue(self, now: float) -> bool:
         with self._lock:
@@ -246,9 +307,15 @@ class MqttBus:
     def _give_up(self) -> None:
         self._owed_since = None
         connection = self._client.socket()
-        if isinstance(connection, socket.socket):
+        if connection is not None:
             try:
-                # Past SSLSocket.shutdown, which would pull the TLS object from under the reading thread.
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+                with _same_socket(connection) as plain:
+                    plain.shutdown(socket.SHUT_RDWR)
             except OSError:
                 return  # it is closed already, which is what was wanted
+
+
+def _same_socket(connection: Any) -> socket.socket:
+    """A second handle of a connection's socket, under TLS and WebSocket too: shutting those down would pull
+    them from under the reading thread. Raises ``OSError`` if it is closed."""
+    return socket.socket(fileno=os.dup(connection.fileno()))

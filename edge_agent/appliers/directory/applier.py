@@ -6,7 +6,6 @@ on disk is what was applied. It must never touch a file that is not in its inven
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -124,6 +123,8 @@ class DirectoryApplier:
                 retryable=False,
             )
         self._prune(claimed, manifest)
+        with files.apply_errors("to tidy the staging folder"):
+            inventory.tidy(self._folder(manifest.deployment))
         for staged in self._staged_generations(manifest.deployment):
             if staged <= manifest.generation:
                 self.discard(manifest.deployment, staged)
@@ -162,7 +163,7 @@ class DirectoryApplier:
             if staged.is_dir():
                 shutil.rmtree(staged)
             if folder.is_dir() and not any(folder.iterdir()):
-                os.rmdir(folder)
+                folder.rmdir()
 
     def _folder(self, deployment: str) -> Path:
         try:

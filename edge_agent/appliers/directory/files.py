@@ -56,7 +56,7 @@ def ensure_folder(folder: Path) -> None:
     missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
     for path in reversed(missing):
         with contextlib.suppress(FileExistsError):  # another deployment's worker was faster
-            os.mkdir(path, 0o755)
+            path.mkdir(0o755)
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
         sync_folder(path.parent)
@@ -88,11 +88,11 @@ def write_whole(folder: Path, name: str, content: bytes, *, durable: bool = True
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(temporary, folder / name)
+        temporary.replace(folder / name)
     except OSError as error:
         # A full disk is no place for a half-written file.
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            temporary.unlink()
         error.filename = error.filename or str(folder / name)
         raise
 
@@ -109,7 +109,7 @@ def sync_folder(folder: Path) -> None:
 def unlink_if_there(folder: Path, name: str) -> bool:
     """Remove the file; whether there was one."""
     try:
-        os.unlink(folder / name)
+        (folder / name).unlink()
     except FileNotFoundError:
         return False
     return True

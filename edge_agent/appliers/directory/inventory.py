@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_agent.appliers.directory.files import ensure_folder, sync_folder, unlink_if_there, write_whole
+from edge_agent.appliers.directory.files import ensure_folder, sync_folder, temporary_name, unlink_if_there, write_whole
 from edge_agent.appliers.directory.plan import is_own_name
 from edge_agent.appliers.port import ApplyError
 
@@ -91,9 +90,14 @@ def save(folder: Path, inventory: Inventory) -> None:
     sync_folder(folder)
 
 
+def tidy(folder: Path) -> None:
+    """Remove what a crash left of saving the inventory; the next save would, but there may be none."""
+    unlink_if_there(folder, temporary_name(FILE))
+
+
 def delete(folder: Path) -> None:
     """Forget the deployment; nothing happens if there is no inventory."""
-    if os.path.isdir(folder) and unlink_if_there(folder, FILE):
+    if folder.is_dir() and unlink_if_there(folder, FILE):
         sync_folder(folder)
 
 

@@ -14,12 +14,12 @@ WEB: dict[str, str] = {
     "templates/_names.tpl": '{{- define "name" }}{{ .Release.Name }}-web{{ end }}',
     "templates/NOTES.txt": "Open port {{ .Values.port }}.",
     "templates/deployment.yaml": (
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {{ include \"name\" . }}\n"
+        'apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {{ include "name" . }}\n'
         "spec:\n  replicas: {{ .Values.replicas }}\n"
         "  template: {metadata: {labels: {app: web}}, spec: {containers: []}}\n"
     ),
     "templates/service.yaml": (
-        "apiVersion: v1\nkind: Service\nmetadata:\n  name: {{ include \"name\" . }}\n"
+        'apiVersion: v1\nkind: Service\nmetadata:\n  name: {{ include "name" . }}\n'
         "spec:\n  ports: [{port: {{ .Values.port }}}]\n"
     ),
 }

@@ -1,0 +1,99 @@
+"""``fleetbus render``: the manifests that would be published for a spec, without publishing anything."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.context import Given, Output
+from cli.exits import CliError, Exit
+from cli.printing import as_text, note
+from cli.spec_files import SpecFile, load_specs
+from topics import channels
+
+if TYPE_CHECKING:
+    from topics.documents.manifest import Manifest
+
+_EXTRA = "rendering needs the orchestrator's packages, which are not installed: pip install 'fleetbus[orchestrator]'"
+
+
+def render(given: Given, paths: Sequence[Path], devices: Sequence[str], charts: Path | None, *, live: bool) -> Exit:
+    """Print every manifest with the topic it would go to: YAML documents, or a list with ``--output json``.
+
+    ``live`` asks the broker which devices would take the spec; the rest works without one.
+    """
+    output = given.output()
+    settings = given.settings(offline=not live)
+    published: list[dict[str, Any]] = []
+    code = Exit.OK
+    for file in load_specs(paths):
+        wanted = devices
+        if live and not devices:
+            wanted, refused = _placed(given, file)
+            for line in refused:
+                note(f"{file.name}: {line}")
+            if not wanted:
+                note(f"{file.name}: no device can take it, nothing would be published")
+                code = Exit.FAILED
+                continue
+        for manifest in _manifests(file, wanted, charts):
+            topic = settings.topics.topic(channels.MANIFEST, device=manifest.device, deployment=manifest.deployment)
+            published.append({"topic": topic, "manifest": _plain(manifest)})
+    _print(output, published)
+    return code
+
+
+def _manifests(file: SpecFile, devices: Sequence[str], charts: Path | None) -> Sequence[Manifest]:
+    try:
+        from orchestrator.charts.store import ChartStore
+        from orchestrator.rendering.manifests import render_offline
+        from orchestrator.rendering.port import RenderError
+        from topics.codec import digest_of
+    except ImportError as error:
+        raise CliError(Exit.USAGE, _EXTRA, [str(error)]) from error
+    folder = charts or (Path(file.source).parent if Path(file.source).is_file() else Path())
+    with (
+        tempfile.TemporaryDirectory(prefix="fleetbus-charts-") as cache,
+        ChartStore(Path(cache), local_root=folder) as store,
+    ):
+        try:
+            return render_offline(file.spec, store.fetch, devices=devices, spec_digest=digest_of(file.payload))
+        except RenderError as error:
+            details = [str(reason) for reason in error.reasons]
+            raise CliError(Exit.FAILED, f"{file.source} cannot be rendered:", details) from error
+        except ValueError as error:  # a device id that is none
+            raise CliError(Exit.USAGE, str(error)) from error
+
+
+def _placed(given: Given, file: SpecFile) -> tuple[list[str], list[str]]:
+    """The devices on the broker that take the spec, and a line for each that is selected and cannot."""
+    from cli.commands.get import read_fleet
+
+    try:
+        from orchestrator.model import DeviceRecord
+        from orchestrator.placement import place
+    except ImportError as error:
+        raise CliError(Exit.USAGE, _EXTRA, [str(error)]) from error
+    fleet = read_fleet(given.settings(), [channels.CAPABILITIES])
+    devices: Mapping[str, DeviceRecord] = {
+        device: DeviceRecord(device=device, capabilities=capabilities)
+        for device, capabilities in fleet.capabilities.items()
+    }
+    placement = place(file.spec, devices, ())
+    lines = [str(reason) for device in sorted(placement.refused) for reason in placement.refused[device]]
+    return sorted(placement.placed), lines + [f"[{device}] never heard of" for device in placement.waiting_for]
+
+
+def _print(output: Output, published: Sequence[Mapping[str, Any]]) -> None:
+    if output is not Output.TABLE:
+        print(as_text(output, list(published)), end="")
+        return
+    for item in published:  # what a person wants to read is YAML, one document each
+        print(f"---\n# {item['topic']}")
+        print(as_text(Output.YAML, item["manifest"]), end="")
+
+
+def _plain(manifest: Manifest) -> dict[str, Any]:
+    return manifest.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -1,0 +1,1 @@
+"""What stands behind the agent's ports: SQLite, threads, the clock, the device."""

@@ -1,0 +1,91 @@
+"""The only wiring: which part stands behind which port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_agent.adapters.executors import ThreadExecutor
+from edge_agent.adapters.journal import open_journal
+from edge_agent.adapters.system import DeviceProbe, FolderLock, SystemClock
+from edge_agent.appliers import port
+from edge_agent.appliers.registry import load_applier
+from edge_agent.config import Config
+from edge_agent.reports import Reports
+from edge_agent.service import AgentService, Epochs, Item
+from topics import __version__, channels
+from topics.channels import Topics
+from topics.identifiers import client_id
+from topics.program.inbox import Inbox
+from topics.program.options import OptionError
+from topics.program.runner import SignOfLife
+from topics.transport.mqtt import MqttBus
+from topics.transport.port import BusEvent
+from topics.transport.settings import BrokerSettings
+
+
+def build(config: Config) -> AgentService:
+    """The agent of a configuration, ready to ``start``. It holds the lock of its data folder.
+
+    Raises ``OptionError`` for an option that proves wrong, ``FolderInUseError`` and ``JournalError``.
+    """
+    settings = config.settings
+    _make(config.data)
+    lock = FolderLock(config.data)
+    try:
+        applier = load_applier(config.applier, config.applier_options)
+    except port.OptionError as error:
+        lock.release()
+        raise OptionError(f"--applier {config.applier}: {error}") from error
+    journal = open_journal(config.data)
+    reports = Reports(config.topics, settings.device, journal.id, __version__, settings.heartbeat_seconds)
+    inbox: Inbox[Item] = Inbox()
+    return AgentService(
+        settings,
+        topics=config.topics,
+        bus=mqtt_bus(
+            config.broker,
+            config.topics,
+            settings.device,
+            on_event=lambda event: inbox.put(event, bounded=True),
+            epochs=Epochs(journal.boot),
+            reports=reports,
+        ),
+        inbox=inbox,
+        journal=journal,
+        applier=applier,
+        probe=DeviceProbe(settings.device, config.labels, config.data, applier.types, __version__),
+        executor=ThreadExecutor(),
+        reports=reports,
+        clock=SystemClock(),
+        alive=SignOfLife(config.data),
+    )
+
+
+def mqtt_bus(
+    broker: BrokerSettings,
+    topics: Topics,
+    device: str,
+    *,
+    on_event: Callable[[BusEvent], None],
+    epochs: Epochs,
+    reports: Reports,
+) -> MqttBus:
+    """The agent's connection: its own manifests and commands, and a will for each session."""
+    return MqttBus(
+        broker,
+        client_id("agent", device),
+        on_event=on_event,
+        subscriptions=[
+            (topics.filter(channel, device=device), channel.qos) for channel in (channels.MANIFEST, channels.COMMAND)
+        ],
+        epoch=epochs.next,
+        will=lambda epoch: reports.presence(False, epoch),
+    )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"--data {folder}: {error.strerror}") from error

@@ -1,0 +1,104 @@
+"""The agent's options, from the command line, the environment or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_agent.deliberation import Policy
+from edge_agent.service import AgentSettings
+from topics.channels import Topics
+from topics.documents.device import HEARTBEAT_SECONDS
+from topics.identifiers import check_device_id, check_label_key, check_label_value
+from topics.program.options import BROKER_OPTIONS, LOG_OPTIONS, Option, OptionError, read_options
+from topics.transport.settings import BrokerSettings, broker_settings
+
+PROGRAM = "fleetbus-agent"
+_DESCRIPTION = (
+    "Runs on an edge device: takes the manifests that the orchestrator publishes for it through their stages, "
+    "keeps them healthy, and reports every transition."
+)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 86_400:
+        raise ValueError(f"{text!r} is not a number of seconds from 0.1 to 86400")
+    return seconds
+
+
+def _attempts(text: str) -> int:
+    attempts = int(text)
+    if not 1 <= attempts <= 1000:
+        raise ValueError(f"{text!r} is not a number from 1 to 1000")
+    return attempts
+
+
+OPTIONS: tuple[Option, ...] = (
+    *BROKER_OPTIONS,
+    Option("device", "id of this device", check_device_id, required=True),
+    Option("data", "folder for the journal and what is staged", Path, required=True),
+    Option("label", "label of this device, for selectors", repeated=True),
+    Option("applier", "what manifests are applied with", default="directory"),
+    Option("manifests", "directory applier: folder that k3s or the kubelet watches (default: DATA/manifests)", Path),
+    Option("prune-grace", "directory applier: seconds between emptying and deleting a file"),
+    Option("health-every", "seconds between health checks", _seconds, default=10.0),
+    Option("heartbeat", "seconds between presence messages", _seconds, default=HEARTBEAT_SECONDS),
+    Option("max-attempts", "tries before a failing update is rolled back", _attempts, default=5),
+    *LOG_OPTIONS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything the agent was told."""
+
+    settings: AgentSettings
+    broker: BrokerSettings
+    topics: Topics
+    data: Path
+    applier: str
+    applier_options: dict[str, str]
+    labels: dict[str, str] = field(default_factory=dict)
+    log_level: str = "info"
+    log_format: str = "text"
+
+
+def read_config(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> Config:
+    """The configuration. Raises ``OptionError`` for anything missing or wrong."""
+    values = read_options(PROGRAM, _DESCRIPTION, OPTIONS, arguments, environment)
+    try:
+        broker = broker_settings(
+            values["broker"], username=values["username"], password_file=values["password_file"],
+            ca_file=values["ca_file"], cert_file=values["cert_file"], key_file=values["key_file"],
+        )  # fmt: skip
+        topics = Topics(values["root"])
+        labels = {check_label_key(key): check_label_value(value) for key, value in values["label"].items()}
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+    data = values["data"].absolute()
+    return Config(
+        settings=AgentSettings(
+            device=values["device"],
+            heartbeat_seconds=values["heartbeat"],
+            policy=Policy(max_attempts=values["max_attempts"], health_seconds=values["health_every"]),
+        ),
+        broker=broker,
+        topics=topics,
+        data=data,
+        applier=values["applier"],
+        applier_options=_applier_options(data, values["applier"], values["manifests"], values["prune_grace"]),
+        labels=labels,
+        log_level=values["log_level"],
+        log_format=values["log_format"],
+    )
+
+
+def _applier_options(data: Path, applier: str, manifests: Path | None, grace: str | None) -> dict[str, str]:
+    options = {"staging": str(data / "staging")}
+    if manifests is not None or applier == "directory":
+        options["manifests"] = str(manifests if manifests is not None else data / "manifests")
+    if grace is not None:
+        options["prune-grace"] = grace
+    return options

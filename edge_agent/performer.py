@@ -1,0 +1,122 @@
+"""Performs the effects that reach the runtime: work, health checks, discards, probing.
+
+Everything that comes of it returns through ``report``, on a worker's thread; nothing here knows the
+records or the journal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from edge_agent.appliers.port import Applier, ApplyError, CancelCheck
+from edge_agent.happenings import CheckHealth, Event, StartWork
+from edge_agent.ports import Executor, Probe
+from edge_agent.work import look, perform, suits_device
+from topics.documents.device import Capabilities
+from topics.documents.manifest import Manifest
+from topics.program.logs import EventLog
+
+PROGRESS_SECONDS = 0.5
+"""The least time between two progress messages of a deployment."""
+
+_PROBE = "(probe)"  # no deployment can be called so
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event for a deployment, from a worker."""
+
+    deployment: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """How far a download is, in bytes."""
+
+    deployment: str
+    generation: int
+    component: str
+    done: int
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What the device is now."""
+
+    capabilities: Capabilities
+
+
+News: TypeAlias = Happened | Progressed | Probed
+
+
+class Performer:
+    """Gives jobs to the executor. ``capabilities`` is what checks are made against."""
+
+    def __init__(
+        self, applier: Applier, probe: Probe, executor: Executor, report: Callable[[News], None], log: EventLog
+    ) -> None:
+        self._applier = applier
+        self._probe = probe
+        self._executor = executor
+        self._report = report
+        self._log = log
+        self.capabilities: Capabilities = probe.capabilities()
+
+    def start(self, name: str, effect: StartWork, payload: bytes, *, runs_already: bool) -> None:
+        """Do a step. ``runs_already``: an older generation of the deployment has its share of the device."""
+        capabilities = self.capabilities
+        last = [0.0]
+
+        def progress(component: str, done: int, total: int | None) -> None:
+            now = time.monotonic()
+            if not last[0] or now - last[0] >= PROGRESS_SECONDS:
+                last[0] = now
+                self._report(Progressed(name, effect.generation, component, done, total))
+
+        def suits(manifest: Manifest) -> None:
+            suits_device(manifest, capabilities, None if runs_already else self._probe.free())
+
+        def job(cancelled: CancelCheck) -> None:
+            event = perform(
+                effect.work, name, payload, self._applier,
+                progress=progress, cancelled=cancelled, suits=suits, log=self._log,
+            )  # fmt: skip
+            if event is not None:
+                self._report(Happened(name, event))
+
+        self._executor.submit(name, job)
+
+    def check_health(self, name: str, effect: CheckHealth, payload: bytes) -> None:
+        def job(cancelled: CancelCheck) -> None:
+            self._report(Happened(name, look(effect.generation, payload, self._applier, self._log)))
+
+        self._executor.submit(name, job)
+
+    def discard(self, name: str, generation: int) -> None:
+        def job(cancelled: CancelCheck) -> None:
+            try:
+                self._applier.discard(name, generation)
+            except ApplyError as error:
+                # It is in nobody's way, and the next update or the removal takes it along.
+                self._log.warning("not discarded", deployment=name, generation=generation, reason=str(error))
+
+        self._executor.submit(name, job)
+
+    def cancel(self, name: str) -> None:
+        self._executor.cancel((name,))
+
+    def probe(self) -> None:
+        """Measure the device anew; ``Probed`` follows."""
+
+        def job(cancelled: CancelCheck) -> None:
+            self._report(Probed(self._probe.capabilities()))
+
+        self._executor.submit(_PROBE, job)
+
+    def stop(self) -> None:
+        self._executor.stop()
