@@ -185,20 +185,24 @@ class Fleet:
         wanted = wanted or [aggregate.generation if aggregate else 0]
         online = self.online(device)
         state = str(newest.state) if newest is not None and newest.state is not None else WAITING
+        generation = newest.generation if newest else 0
+        timing = self._timings.get((deployment, device), Timing())
+        if timing.state is not None and timing.sequence > (status.sequence if status else 0):
+            state, generation = str(timing.state), timing.generation  # the event has overtaken the status
         message = _message(newest, online)
-        if refusal is not None and newest is None:
+        if refusal is not None and newest is None and timing.state is None:
             state, message = NOT_PLACEABLE, "; ".join(reason.message for reason in refusal.reasons)
         return Row(
             deployment=deployment,
             device=device,
             state=state,
-            generation=newest.generation if newest else 0,
+            generation=generation,
             desired=max(wanted),
             deployed=newest.deployed_generation if newest else None,
             online=online,
             last_seen=self._last_seen(device),
             message=message,
-            timing=self._timings.get((deployment, device), Timing()),
+            timing=timing,
         )
 
     def _bare_row(self, deployment: str) -> Row:

@@ -90,8 +90,8 @@ def shortages(needed: Share, left: Share) -> list[str]:
 
 
 def _holds_current(record: Deployment) -> bool:
-    if record.state is State.CREATED:
-        return False
+    if record.state in (State.CREATED, State.PREPARED):
+        return False  # it is granted when the check succeeds; a retry is checked in Prepared
     if record.state is State.FAILED and record.failure is not None:
         return record.failure.stage not in (State.CREATED, State.PREPARED)
     return True

@@ -92,7 +92,8 @@ class Following:
             if not remaining:
                 break
             for name in remaining:
-                if (status := self.aggregates.get(name)) is not None:
+                status = self.aggregates.get(name)
+                if status is not None and status.phase in ("Removing", "Removed"):  # not the news of before
                     self._tell(name, _progress(status))
             self.step(left)
         codes = []

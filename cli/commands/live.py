@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 WATCH_CHANNELS = (channels.RESULT, channels.AGGREGATE, channels.STATUS, channels.EVENT, channels.PRESENCE)
 REFRESH_SECONDS = 0.25
-LIVE_HEADINGS = ("DEPLOYMENT", "DEVICE", "STAGES", "STATE", "GEN", "IN STATE", "IN ALL", "ONLINE", "SEEN")
+LIVE_HEADINGS = ("DEPLOYMENT", "DEVICE", "STAGES", "STATE", "GEN", "IN STATE", "IN ALL", "ONLINE")
 
 
 def watch(settings: Settings, name: str | None) -> Exit:
@@ -138,8 +138,13 @@ def _cells(row: Row, now: float) -> tuple[str, ...]:
     in_all = None if timing.started is None else (timing.finished or now) - timing.started
     return (
         row.deployment, row.device, stages(row), row.state, generations(row), precise(in_state), precise(in_all),
-        yes_no(row.online), age(row.last_seen),
+        _online(row),
     )  # fmt: skip
+
+
+def _online(row: Row) -> str:
+    """``yes``, or since when not: no news is not running."""
+    return f"no, seen {age(row.last_seen)} ago" if row.online is False and row.last_seen else yes_no(row.online)
 
 
 def _watch_live(session: Session, fleet: Fleet, name: str | None, messages: Iterator[Heard | None]) -> None:

@@ -59,10 +59,14 @@ class FakeBroker:
                         break
                 body = stream.read(length)
                 self.seen.append((number, kind))
+                numbered = kind in (SUBSCRIBE, UNSUBSCRIBE) or (kind == PUBLISH and header[0] & 0x06)
                 start = 2 + struct.unpack("!H", body[:2])[0] if kind == PUBLISH else 0
-                packet_id = struct.unpack("!H", body[start : start + 2])[0] if kind in (3, 8, 10) else 0
+                packet_id = struct.unpack("!H", body[start : start + 2])[0] if numbered else 0
                 if reply := self._answer(number, kind, packet_id):
-                    connection.sendall(reply)
+                    try:
+                        connection.sendall(reply)
+                    except ConnectionError:
+                        return  # the client is gone
 
     def __enter__(self) -> Self:
         return self

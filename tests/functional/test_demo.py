@@ -56,11 +56,11 @@ class Demo:
 
     def programs(self) -> list[psutil.Process]:
         """Broker, orchestrator and agents: whatever runs on files of this demo."""
-        found = []
-        for process in psutil.process_iter(["cmdline"]):
-            if process.pid != self.process.pid and str(self._folder) in " ".join(process.info["cmdline"] or ()):
-                found.append(process)
-        return found
+        return [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if process.pid != self.process.pid and str(self._folder) in " ".join(process.info["cmdline"] or ())
+        ]
 
     def close(self) -> None:
         if self.process.poll() is None:

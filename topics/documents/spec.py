@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PlainValidator, field_validator, model_validator
 
 from topics.documents.base import Document, JsonObject
 from topics.identifiers import ComponentName, DeploymentName, DeviceId, LabelKey, LabelValue, Namespace
@@ -60,12 +60,22 @@ class Selector(Document):
     match_expressions: tuple[LabelExpression, ...] = ()
 
 
+def _count(value: object) -> object:
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError("is neither 'all' nor a number of devices from 1")
+
+
+# Not a plain union: its error paths would name pydantic's own branches.
+Count = Annotated[Literal["all"] | int, PlainValidator(_count, json_schema_input_type=Literal["all"] | int)]
+
+
 class Agents(Document):
     """Agent assignment: ids, or a selector. Several devices, or any ``count`` of those that match."""
 
     devices: tuple[DeviceId, ...] = ()
     selector: Selector | None = None
-    count: Literal["all"] | Annotated[int, Field(ge=1)] = "all"
+    count: Count = "all"
 
     @model_validator(mode="after")
     def _exactly_one_way(self) -> Agents:

@@ -122,7 +122,10 @@ def _read_file(path: Path, options: Sequence[Option]) -> dict[str, Any]:
     unknown = sorted(set(content) - known)
     if unknown:
         raise OptionError(f"config file {path}: unknown option {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    return {key.replace("-", "_"): value for key, value in content.items()}
+    values = {key.replace("-", "_"): value for key, value in content.items()}
+    if len(values) != len(content):
+        raise OptionError(f"config file {path}: one option stands there twice, with '-' and with '_'")
+    return values
 
 
 def _value(option: Option, given: Any, environment: Mapping[str, str], in_file: Mapping[str, Any]) -> Any:
@@ -141,6 +144,8 @@ def _value(option: Option, given: Any, environment: Mapping[str, str], in_file: 
             return _pairs(raw)
         if option.flag:
             return _truth(raw)
+        if isinstance(raw, list | Mapping):
+            raise OptionError(f"{source}: {raw!r:.80} is not a single value")
         return option.parse(str(raw))
     except ValueError as error:
         raise OptionError(f"{source}: {error}") from error

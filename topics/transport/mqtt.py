@@ -12,7 +12,6 @@ What brokers were measured to do, and what this adapter does about it:
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 import threading
@@ -27,6 +26,7 @@ from topics.codec import MAX_PAYLOAD_BYTES
 from topics.errors import ContractError
 from topics.transport.port import BusEvent, Connected, Delivered, Disconnected, Received
 from topics.transport.settings import BrokerSettings
+from topics.transport.watchdog import Patience, same_socket
 
 KEEPALIVE_SECONDS = 30
 ANSWER_SECONDS = 5.0
@@ -71,6 +71,7 @@ class MqttBus:
     ) -> None:
         self._settings = settings
         self._on_event = on_event
+        self._tell = Patience(on_event)
         self._subscriptions = list(subscriptions)
         self._next_epoch = epoch
         self._will = will
@@ -83,8 +84,6 @@ class MqttBus:
         self._session_present = False
         self._owed_since: float | None = None  # CONNACK or SUBACK
         self._subscribe_again_at: float | None = None
-        self._blocked_seconds = 0.0
-        self._blocked_since: float | None = None
         self._lock = threading.Lock()
         # packet id -> token (None: QoS 0, nobody is told), bytes, since (patience); in the order of sending
         self._unacknowledged: dict[int, tuple[int | None, int, float]] = {}
@@ -162,7 +161,7 @@ class MqttBus:
         with self._lock:
             self._last_packet_id = info.mid
             if info.mid not in self._early:
-                self._unacknowledged[info.mid] = (token if qos else None, size, self._patience())
+                self._unacknowledged[info.mid] = (token if qos else None, size, self._tell.now())
                 return
             self._early.discard(info.mid)
         if qos:
@@ -177,7 +176,7 @@ class MqttBus:
         if self._subscribe_again_at is not None and now >= self._subscribe_again_at:
             self._subscribe_again_at = None
             self._subscribe()
-        patience = self._patience()
+        patience = self._tell.now()
         if (self._owed_since is not None and patience - self._owed_since > self._answer_seconds) or (
             self._connected and self._puback_overdue(patience)
         ):
@@ -199,11 +198,11 @@ class MqttBus:
         if self._will is not None:
             topic, payload = self._will(self._epoch)
             client.will_set(topic, payload, qos=1, retain=True)
-        self._owed_since = self._patience()
+        self._owed_since = self._tell.now()
 
     def _opened(self, client: Any, userdata: Any, connection: Any) -> None:
-        self._owed_since = self._patience()  # name resolution and handshakes have their own limits
-        with _same_socket(connection) as plain:
+        self._owed_since = self._tell.now()  # name resolution and handshakes have their own limits
+        with same_socket(connection) as plain:
             # An acknowledgement followed by a publish would otherwise wait 40 ms for the peer's delayed ACK.
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -213,7 +212,7 @@ class MqttBus:
             self._tell(Disconnected(f"the broker refuses the connection: {reason}"))
             return
         with self._lock:  # QoS 0 is not sent again; for the rest the wait starts anew
-            now = self._patience()
+            now = self._tell.now()
             self._unacknowledged = {
                 packet_id: (token, size, now)
                 for packet_id, (token, size, _) in self._unacknowledged.items()
@@ -223,7 +222,7 @@ class MqttBus:
         if self._subscriptions:
             self._subscribe()
         else:  # any answer will do, see _session_is_up
-            self._owed_since = self._patience()
+            self._owed_since = self._tell.now()
             client.unsubscribe("nothing")
 
     def _settled(self, client: Any, userdata: Any, packet_id: int, reasons: Any, properties: Any) -> None:
@@ -250,7 +249,7 @@ class MqttBus:
             self._tell(Disconnected(str(reason)))
 
     def _subscribe(self) -> None:
-        self._owed_since = self._patience()
+        self._owed_since = self._tell.now()
         self._client.subscribe(self._subscriptions)
 
     def _subscribed(self, client: Any, userdata: Any, packet_id: int, reasons: Any, properties: Any) -> None:
@@ -274,20 +273,7 @@ class MqttBus:
         if known[0] is not None:
             self._tell(Delivered(known[0]))
 
-    def _tell(self, event: BusEvent) -> None:
-        """Hand an event over, and remember how long the program kept the network thread waiting."""
-        self._blocked_since = started = time.monotonic()
-        self._on_event(event)
-        self._blocked_seconds, self._blocked_since = self._blocked_seconds + time.monotonic() - started, None
-
     # -- the watchdog ----------------------------------------------------------------------------
-
-    def _patience(self) -> float:
-        """Monotonic seconds without those that the network thread waited for the program: an answer that is
-        already here, behind a thousand messages for a slow program, is not the broker's delay."""
-        since = self._blocked_since
-        now = time.monotonic()
-        return (since or now) - self._blocked_seconds
 
     def _packet_ids_are_scarce(self) -> bool:
         """Whether the next packet ids may be in use: paho reports a QoS 0 message as sent by its id alone, which
@@ -309,13 +295,7 @@ class MqttBus:
         connection = self._client.socket()
         if connection is not None:
             try:
-                with _same_socket(connection) as plain:
+                with same_socket(connection) as plain:
                     plain.shutdown(socket.SHUT_RDWR)
             except OSError:
                 return  # it is closed already, which is what was wanted
-
-
-def _same_socket(connection: Any) -> socket.socket:
-    """A second handle of a connection's socket, under TLS and WebSocket too: shutting those down would pull
-    them from under the reading thread. Raises ``OSError`` if it is closed."""
-    return socket.socket(fileno=os.dup(connection.fileno()))

@@ -118,6 +118,17 @@ def test_repeated_transitions_change_no_time() -> None:
     assert (row.timing.started, row.timing.since) == (1.0, 2.0)
 
 
+def test_an_event_may_overtake_its_status() -> None:
+    """They travel on two topics; the newer sequence is the state, whichever comes first."""
+    fleet = Fleet()
+    fleet.take(heard(aggregate(summary(state=None, generation=0), phase="Progressing")))
+    fleet.take(heard(event(None, "Created", 1), retained=False))
+    assert [(row.state, row.generation) for row in fleet.rows()] == [("Created", 1)]
+    fleet.take(heard(status(sequence=5), retained=False))
+    fleet.take(heard(event("Created", "Prepared", 2), retained=False))
+    assert [row.state for row in fleet.rows()] == ["Deployed"]
+
+
 def test_a_state_that_was_retained_has_no_known_age() -> None:
     """Nobody here saw when it began."""
     fleet = Fleet()

@@ -66,5 +66,5 @@ def test_good_names_are_taken_unchanged(check: Callable[[str], str], good: list[
 def test_bad_names_are_refused_with_a_sentence(check: Callable[[str], str], bad: list[str]) -> None:
     """Each refusal quotes the name and says which characters are meant."""
     for name in bad:
-        with pytest.raises(ValueError, match="is not|has a prefix"):
+        with pytest.raises(ValueError, match=r"is not|has a prefix"):
             check(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from topics.lifecycle import MEANING, STAGES, TRANSITIONS, State, Trigger, is_allowed, targets
 
 DESIGN: dict[str, set[str]] = {
@@ -90,4 +92,4 @@ def test_targets_lists_what_is_allowed() -> None:
 def test_every_state_has_a_meaning_and_the_stages_are_in_order() -> None:
     """The documentation of states is complete, and one stage leads to the next."""
     assert set(MEANING) == set(State)
-    assert all(is_allowed(before, after) for before, after in zip(STAGES, STAGES[1:], strict=False))
+    assert all(is_allowed(before, after) for before, after in itertools.pairwise(STAGES))
