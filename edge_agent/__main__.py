@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
-from edge_agent.adapters.system import FolderInUseError
 from edge_agent.bootstrap import build
 from edge_agent.config import PROGRAM, read_config
 from edge_agent.ports import JournalError
 from topics import __version__
 from topics.program import logs, runner
+from topics.program.lock import DataFolderInUseError
 
 EXIT_FAILED = 1
 
@@ -31,7 +31,7 @@ def _run() -> int:
         runner.stop_on_signals(service.stop)
         service.start()
         service.run()
-    except (JournalError, FolderInUseError) as error:
+    except (JournalError, DataFolderInUseError) as error:
         sys.stderr.write(f"{PROGRAM}: {error}\n")
         return EXIT_FAILED
     return 0

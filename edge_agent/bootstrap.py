@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_agent.adapters.executors import ThreadExecutor
 from edge_agent.adapters.journal import open_journal
-from edge_agent.adapters.system import DeviceProbe, FolderLock, SystemClock
+from edge_agent.adapters.system import DeviceProbe
 from edge_agent.appliers import port
 from edge_agent.appliers.registry import load_applier
 from edge_agent.config import Config
@@ -16,22 +16,24 @@ from edge_agent.service import AgentService, Epochs, Item
 from topics import __version__, channels
 from topics.channels import Topics
 from topics.identifiers import client_id
+from topics.program.clock import SystemClock
 from topics.program.inbox import Inbox
+from topics.program.lock import DataFolderLock
 from topics.program.options import OptionError
 from topics.program.runner import SignOfLife
 from topics.transport.mqtt import MqttBus
-from topics.transport.port import BusEvent
+from topics.transport.port import BusEvent, Received
 from topics.transport.settings import BrokerSettings
 
 
 def build(config: Config) -> AgentService:
     """The agent of a configuration, ready to ``start``. It holds the lock of its data folder.
 
-    Raises ``OptionError`` for an option that proves wrong, ``FolderInUseError`` and ``JournalError``.
+    Raises ``OptionError`` for an option that proves wrong, ``DataFolderInUseError`` and ``JournalError``.
     """
     settings = config.settings
     _make(config.data)
-    lock = FolderLock(config.data)
+    lock = DataFolderLock(config.data)
     try:
         applier = load_applier(config.applier, config.applier_options)
     except port.OptionError as error:
@@ -47,7 +49,8 @@ def build(config: Config) -> AgentService:
             config.broker,
             config.topics,
             settings.device,
-            on_event=lambda event: inbox.put(event, bounded=True),
+            # Only messages wait for room: the deciding thread itself may report a delivery.
+            on_event=lambda event: inbox.put(event, bounded=isinstance(event, Received)),
             epochs=Epochs(journal.boot),
             reports=reports,
         ),

@@ -23,6 +23,7 @@ from edge_agent.happenings import (
     StartTimer,
     StartWork,
     TimerDue,
+    TimerKind,
 )
 from edge_agent.incoming import read
 from edge_agent.model import Deployment, Share, Step
@@ -31,7 +32,6 @@ from edge_agent.performer import Happened, News, Performer, Probed, Progressed
 from edge_agent.plan import capacity_of, left_of
 from edge_agent.ports import Clock, Executor, Journal, Probe
 from edge_agent.reports import Reports
-from edge_agent.timers import Timers
 from topics import __version__
 from topics.channels import Topics
 from topics.documents.device import HEARTBEAT_SECONDS, Capabilities
@@ -39,6 +39,7 @@ from topics.errors import ContractError
 from topics.program import failpoints
 from topics.program.inbox import Inbox
 from topics.program.logs import EventLog
+from topics.program.timers import Timers
 from topics.transport.port import Bus, BusEvent, Connected, Delivered, Disconnected, Received
 
 BATCH = 500
@@ -112,7 +113,7 @@ class AgentService:
         self._clock = clock
         self._alive = alive
         self._log = EventLog("edge_agent", device=settings.device)
-        self._timers = Timers()
+        self._timers: Timers[tuple[str, TimerKind]] = Timers()
         self._pump = OutboxPump(journal, bus, self._log)
         self._performer = Performer(applier, probe, executor, inbox.put, self._log)
         self._minds = Deliberation(
@@ -182,7 +183,7 @@ class AgentService:
         for item in self._inbox.take(BATCH, wait):
             self._take(item, received)
         now = self._clock.monotonic()
-        for name, kind in list(self._timers.due(now)):
+        for name, kind in self._timers.due(now):
             self._minds.consider(name, TimerDue(kind))
         self._publish_allocatable(now)
         effects = self._commit(received)
@@ -267,7 +268,7 @@ class AgentService:
         for name, effect in effects:
             match effect:
                 case StartTimer():
-                    self._timers.start(name, effect.kind, now + effect.seconds)
+                    self._timers.set((name, effect.kind), now + effect.seconds, (name, effect.kind))
                 case CancelWork():
                     self._performer.cancel(name)
                 case ForgetManifest():

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.render_pool import ThreadedRenderPool
 from orchestrator.adapters.sql_store import SqlStore, sqlite_url
 from orchestrator.charts.store import ChartStore
@@ -16,6 +15,7 @@ from orchestrator.service import Orchestrator
 from topics import __version__
 from topics.channels import Topics
 from topics.identifiers import client_id
+from topics.program.clock import SystemClock
 from topics.transport.mqtt import MqttBus
 from topics.transport.settings import broker_settings
 

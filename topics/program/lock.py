@@ -29,7 +29,11 @@ class DataFolderLock:
     def __enter__(self) -> Self:
         return self
 
+    def release(self) -> None:
+        """Let go of the folder before the process ends."""
+        os.close(self._file)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._file)
+        self.release()

@@ -39,8 +39,13 @@ class Timers(Generic[T]):
                 items.append(item)
         return items
 
-    def wait(self, now: float, most: float) -> float:
-        """Seconds until the next one is due, at most ``most``."""
+    def next(self) -> float | None:
+        """When the next one is due."""
         while self._heap and self._newest.get(self._heap[0][2]) != self._heap[0][1]:
             heapq.heappop(self._heap)
-        return most if not self._heap else max(0.0, min(most, self._heap[0][0] - now))
+        return self._heap[0][0] if self._heap else None
+
+    def wait(self, now: float, most: float) -> float:
+        """Seconds until the next one is due, at most ``most``."""
+        due = self.next()
+        return most if due is None else max(0.0, min(most, due - now))

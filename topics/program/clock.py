@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 
 class SystemClock:
-    """Monotonic seconds, and UTC as RFC 3339 with milliseconds."""
+    """Monotonic seconds for timers, and UTC as RFC 3339 with milliseconds for people."""
 
     def monotonic(self) -> float:
         return time.monotonic()
