@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -17,6 +19,7 @@ ALIVE_FILE = "alive"
 
 ALIVE_EVERY_SECONDS = 5.0
 EXIT_USAGE = 2
+EXIT_BUG = 70  # "internal software error" of sysexits.h
 
 
 class SignOfLife:
@@ -33,6 +36,16 @@ class SignOfLife:
             self._file.touch()
 
 
+def _end_the_process(bug: threading.ExceptHookArgs) -> None:
+    if bug.exc_type is SystemExit:
+        return
+    name = bug.thread.name if bug.thread else "unknown"
+    sys.stderr.write(f"a bug ended thread {name!r}, and with it this process:\n")
+    traceback.print_exception(bug.exc_type, bug.exc_value, bug.exc_traceback)
+    sys.stderr.flush()
+    os._exit(EXIT_BUG)
+
+
 def stop_on_signals(stop: Callable[[], None]) -> None:
     """Call ``stop`` once on SIGTERM or SIGINT; a second signal ends the process at once."""
 
@@ -47,7 +60,12 @@ def stop_on_signals(stop: Callable[[], None]) -> None:
 
 
 def main(program: str, run: Callable[[], int]) -> int:
-    """Run a program's body; a wrong option is one clear line and exit status 2."""
+    """Run a program's body; a wrong option is one clear line and exit status 2.
+
+    A bug on any thread ends the process (exit status 70): a program that lives on without its network
+    thread would look healthy and do nothing, while one that is started again goes on where it was.
+    """
+    threading.excepthook = _end_the_process
     try:
         return run()
     except OptionError as error:

@@ -205,3 +205,20 @@ def test_json_logs_are_one_object_a_line() -> None:
     }  # fmt: skip
     assert (second["level"], second["path"]) == ("ERROR", "/x")
     assert "ZeroDivisionError" in second["trace"]
+
+
+def test_a_bug_on_any_thread_ends_the_process() -> None:
+    """A program without its network thread would look healthy: it ends with status 70 and the traceback."""
+    script = (
+        "import threading, time\n"
+        "from topics.program.runner import main\n"
+        "def run():\n"
+        "    threading.Thread(target=lambda: 1 / 0, name='network').start()\n"
+        "    threading.Event().wait(30)\n"
+        "    return 0\n"
+        "raise SystemExit(main('program', run))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 70
+    assert "'network'" in ended.stderr
+    assert "ZeroDivisionError" in ended.stderr

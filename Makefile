@@ -1,0 +1,67 @@
+# Everything a newcomer needs: `make demo` and `make test`. Each sets itself up; nothing outside this
+# folder and the user's cache is changed, but that `make test` as root on Debian installs its packages.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+WORKERS ?= 2
+# Compiled modules are kept: without them every start of a program compiles its sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test unit faults lint fmt types bench docs lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+# Every package is the one in requirements.lock, compared by its digest.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name it with PYTHON=..., for example: make demo PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: $(STAMP) ## broker, orchestrator and three agents; specs move through the stages (KEEP=1 stays up)
+	@$(BIN)/fleetbus demo $(if $(KEEP),--keep)
+
+test: $(STAMP) ## all tests; on Debian as root it installs what they need, elsewhere it skips with the reason
+	@sh tests/setup/debian-packages.sh
+	@sh tests/setup/docker-engine.sh
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+
+unit: $(STAMP) ## the tests of the core alone: seconds, nothing but Python
+	@$(BIN)/python -m pytest -n $(WORKERS) tests/unit
+
+faults: $(STAMP) ## the kill tests alone
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/faults
+
+lint: $(STAMP) ## style, types, import rules, generated files current
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m docs.generate --check
+
+types: $(STAMP) ## the types alone
+	@$(BIN)/mypy
+
+fmt: $(STAMP) ## format and mend what can be mended
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+docs: $(STAMP) ## write the generated parts: topic table, access rules, lifecycle diagram, CLI manual
+	@$(BIN)/python -m docs.generate
+
+bench: $(STAMP) ## the figures of docs/performance.md, each beside its baseline (some minutes)
+	@$(BIN)/python -m bench
+
+lock: ## resolve the dependencies anew (needs uv)
+	uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-header -o requirements.lock
+
+clean: ## remove what was installed here
+	rm -rf $(VENV)
