@@ -1,5 +1,17 @@
-"""``python -m cli``."""
+"""``fleetbus``, also as ``python -m cli``."""
 
-from cli.main import run
+from __future__ import annotations
 
-run()
+import sys
+
+from topics.program.extras import entry
+
+
+def main() -> int | None:
+    """The console script; typer ends the process itself."""
+    status: int | None = entry("fleetbus", "cli", "cli.main", "run")()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

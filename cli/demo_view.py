@@ -14,9 +14,9 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from cli.commands.live import live_table, messages
+from cli.commands.live import Transitions, live_table, messages
 from cli.demo_processes import DEVICES, DemoProcesses
-from cli.fleet import Fleet, Row, Transitions
+from cli.fleet import Fleet, Row
 from cli.messages import Heard
 from cli.printing import console, grid, precise, visible
 from cli.tables import generations, problem_lines

@@ -78,20 +78,6 @@ class DeviceRow:
     deployments: int
 
 
-class Transitions:
-    """Which transitions were seen: devices repeat what nobody has confirmed."""
-
-    def __init__(self) -> None:
-        self._seen: set[tuple[str, str, str, int]] = set()
-
-    def is_new(self, event: TransitionEvent) -> bool:
-        """True the first time."""
-        key = (event.deployment, event.device, event.journal, event.sequence)
-        is_new = key not in self._seen
-        self._seen.add(key)
-        return is_new
-
-
 class Fleet:
     """Everything heard so far, by kind."""
 

@@ -24,6 +24,10 @@ from topics.transport.port import BusEvent, Connected, Delivered, Disconnected, 
 CONNECT_SECONDS = 5.0
 """How long CONNACK and SUBACK may take at first."""
 
+SUBSCRIBE_AGAIN_SECONDS = 1.0
+"""When to ask for what is retained once more: what came in the instant of the subscription may be lost
+(``MqttBus``), and a command that waits would wait for it in vain."""
+
 _CHECK_SECONDS = 0.5
 
 
@@ -43,6 +47,8 @@ class Session:
         self._early: list[Heard] = []
         self._tokens = 0
         self._delivered: set[int] = set()
+        self._live: set[str] = set()
+        self._checked = 0.0
         self.lost: str | None = None
         """Why there is no connection at the moment, or ``None``."""
         self._bus = MqttBus(
@@ -51,6 +57,7 @@ class Session:
             on_event=lambda event: self._events.put((time.monotonic(), event)),
             subscriptions=[(item, 1) for item in filters],
             clean_session=True,
+            subscribe_again_seconds=SUBSCRIBE_AGAIN_SECONDS,
         )
 
     def __enter__(self) -> Self:
@@ -124,24 +131,35 @@ class Session:
                 return heard
 
     def _next(self, timeout: float) -> Heard | None:
-        """One event, waited for at most ``timeout`` seconds; ``None`` if it is no message."""
+        """One event, waited for at most ``timeout`` seconds; ``None`` if it is no message, or no news."""
+        now = time.monotonic()
+        if now - self._checked >= _CHECK_SECONDS:
+            self._checked = now
+            self._bus.check()
         try:
             at, event = self._events.get(timeout=min(timeout, _CHECK_SECONDS))
         except queue.Empty:
-            self._bus.check()
             return None
         if isinstance(event, Received):
             self._bus.acknowledge(event)
-            return self._read(event, at)
+            return None if self._is_overtaken(event) else self._read(event, at)
         if isinstance(event, Delivered):
             self._delivered.add(event.token)
         elif isinstance(event, Connected):
             self.lost = None
         elif isinstance(event, Disconnected):
             self.lost = event.reason
+            self._live.clear()
             if not self._stays:
                 raise CliError(Exit.UNREACHABLE, f"the connection to {self._url} was lost: {event.reason}")
         return None
+
+    def _is_overtaken(self, event: Received) -> bool:
+        """Whether a retained message is older than one that came live: NATS may send it after that one."""
+        if event.retain:
+            return event.topic in self._live
+        self._live.add(event.topic)
+        return False
 
     def _read(self, event: Received, at: float) -> Heard:
         return read_message(self._topics, event.topic, event.payload, retained=event.retain, at=at)

@@ -26,7 +26,10 @@ def lifecycle_diagram() -> str:
     lines = ["```mermaid", "stateDiagram-v2", "  direction LR", "  [*] --> Created"]
     shown = set()
     for trigger, source, target in TRANSITIONS:
-        if target in common and (source, target) not in {(State.DEGRADED, State.FAILED), (State.DEPLOYED, State.REMOVING)}:
+        if target in common and (source, target) not in {
+            (State.DEGRADED, State.FAILED),
+            (State.DEPLOYED, State.REMOVING),
+        }:
             continue
         if (source, target) not in shown:
             shown.add((source, target))
@@ -38,7 +41,7 @@ def lifecycle_diagram() -> str:
 def lifecycle_table() -> str:
     """Every state with its meaning and where it leads."""
     lines = ["| state | a deployment is here when | leads to |", "| --- | --- | --- |"]
-    lines += [f"| {state} | {MEANING[state]} | {', '.join(targets(state)) or '–'} |" for state in State]
+    lines += [f"| {state} | {MEANING[state]} | {', '.join(targets(state)) or 'nowhere'} |" for state in State]
     return "\n".join(lines) + "\n"
 
 
@@ -70,10 +73,10 @@ def main(arguments: list[str]) -> int:
     stale = [path for path, text in generated().items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:
         if "--check" in arguments:
-            print(f"{path.relative_to(ROOT)} is not what the code says: run make docs", file=sys.stderr)  # noqa: T201
+            print(f"{path.relative_to(ROOT)} is not what the code says: run make docs", file=sys.stderr)
         else:
             path.write_text(generated()[path], "utf-8")
-            print(f"written: {path.relative_to(ROOT)}")  # noqa: T201
+            print(f"written: {path.relative_to(ROOT)}")
     return 1 if stale and "--check" in arguments else 0
 
 

@@ -8,7 +8,6 @@ import sys
 from edge_agent.bootstrap import build
 from edge_agent.config import PROGRAM, read_config
 from edge_agent.ports import JournalError
-from topics import __version__
 from topics.program import logs, runner
 from topics.program.lock import DataFolderInUseError
 
@@ -17,9 +16,6 @@ EXIT_FAILED = 1
 
 def main() -> int:
     """Run the agent until SIGTERM or SIGINT; the exit status is 0 then, 2 for a wrong option."""
-    if "--version" in sys.argv[1:]:
-        sys.stdout.write(f"{PROGRAM} {__version__}\n")
-        return 0
     return runner.main(PROGRAM, _run)
 
 

@@ -1,37 +1,16 @@
-"""``fleetbus-orchestrator``: runs until SIGTERM."""
+"""``fleetbus-orchestrator``, also as ``python -m orchestrator``."""
 
 from __future__ import annotations
 
 import sys
 
-from orchestrator.adapters.schema import StoreVersionError
-from orchestrator.bootstrap import build
-from orchestrator.config import OPTIONS
-from topics.program import logs, runner
-from topics.program.lock import DataFolderInUseError, DataFolderLock
-from topics.program.options import OptionError, read_options
-
-_DESCRIPTION = "Takes deployment specs from the broker, publishes a manifest for each device, and watches over them."
+from topics.program.extras import entry
 
 
 def main() -> int:
     """The console script."""
-    return runner.main("fleetbus-orchestrator", _run)
-
-
-def _run() -> int:
-    options = read_options("fleetbus-orchestrator", _DESCRIPTION, OPTIONS)
-    logs.configure(options["log_level"], options["log_format"])
-    try:
-        lock = DataFolderLock(options["data"])
-        orchestrator = build(options)
-    except (ValueError, StoreVersionError, DataFolderInUseError) as error:
-        raise OptionError(str(error)) from error
-    with lock:
-        runner.stop_on_signals(orchestrator.stop)
-        orchestrator.start()
-        orchestrator.run(runner.SignOfLife(options["data"]))
-    return 0
+    status: int = entry("fleetbus-orchestrator", "orchestrator", "orchestrator.program", "main")()
+    return status
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.context import Output, Settings
 from cli.exits import CliError, Exit
-from cli.fleet import Fleet, Row, Transitions
+from cli.fleet import Fleet, Row
 from cli.messages import Heard
 from cli.printing import age, console, grid, note, precise, visible, yes_no
 from cli.session import Session
@@ -26,6 +26,20 @@ if TYPE_CHECKING:
 WATCH_CHANNELS = (channels.RESULT, channels.AGGREGATE, channels.STATUS, channels.EVENT, channels.PRESENCE)
 REFRESH_SECONDS = 0.25
 LIVE_HEADINGS = ("DEPLOYMENT", "DEVICE", "STAGES", "STATE", "GEN", "IN STATE", "IN ALL", "ONLINE")
+
+
+class Transitions:
+    """Which transitions were seen: devices repeat what nobody has confirmed."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, str, str, int]] = set()
+
+    def is_new(self, event: TransitionEvent) -> bool:
+        """True the first time."""
+        key = (event.deployment, event.device, event.journal, event.sequence)
+        is_new = key not in self._seen
+        self._seen.add(key)
+        return is_new
 
 
 def watch(settings: Settings, name: str | None) -> Exit:

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 
+from cli.context import Given
 from cli.embedded_broker import ending_with_parent
 from cli.exits import Exit
+from cli.session import Session
 from tests.functional.cli_support import Background, manifest, run
 from tests.support.brokers import Broker
 from tests.support.mqtt_client import PlainClient
@@ -99,6 +101,24 @@ def test_everything_retained_is_read_before_the_answer(broker: Broker) -> None:
             client.publish(topic_of(presence(device)), payload_of(presence(device)), retain=True)
     listed = json.loads(run(broker.url, "get", "devices", "-o", "json").stdout)
     assert [row["device"] for row in listed] == devices
+
+
+def test_what_is_retained_is_asked_for_once_more(broker: Broker) -> None:
+    """NATS may lose what is published in the instant of a subscription; and what it sends late is no news."""
+    first, second = presence("edge-01"), presence("edge-02")
+    with PlainClient(broker.url) as client:
+        client.publish(topic_of(first), payload_of(first), retain=True)
+        settings = Given({"broker": broker.url}, {"XDG_CONFIG_HOME": "/nonexistent"}).settings()
+        with Session(settings, [settings.topics.filter(channels.PRESENCE)]) as session:
+            assert [heard.document for heard in session.collect()] == [first]
+            client.publish(topic_of(second), payload_of(second), retain=True)
+            live = session.next(5.0)
+            assert live is not None
+            assert (live.document, live.retained) == (second, False)
+            again = session.next(5.0)
+            assert again is not None
+            assert (again.document, again.retained) == (first, True)
+            assert session.next(0.5) is None  # the second one's retained copy is older than the live message
 
 
 def test_messages_nobody_can_read_are_named_and_the_rest_is_shown(broker: Broker) -> None:

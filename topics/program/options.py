@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from topics import __version__
 from topics.channels import DEFAULT_ROOT
 
 ENV_PREFIX = "FLEETBUS_"
@@ -98,6 +99,7 @@ def _parser(program: str, description: str, options: Sequence[Option]) -> argpar
         "file given with --config; the command line wins over the environment, that over the file.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"{program} {__version__}")
     parser.add_argument("--config", metavar="FILE", help="TOML file with options (FLEETBUS_CONFIG)")
     for option in options:
         note = f" (default: {option.default})" if option.default not in (None, False) else ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cli.commands.live import messages, stages
-from cli.fleet import Fleet, Transitions
+from cli.commands.live import Transitions, messages, stages
+from cli.fleet import Fleet
 from cli.messages import read_message
 from cli.tables import deployment_cells, generations, spec_cells
 from tests.unit.cli.messages import REFUSAL, TOPICS, aggregate, cleared, heard, presence, status, summary
