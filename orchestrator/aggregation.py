@@ -102,7 +102,7 @@ def _summary(fleet: Fleet, record: DeploymentRecord) -> DeviceSummary:
         deployed_generation=record.deployed_generation,
         online=device.online if device else False,
         epoch=device.epoch if device else 0,
-        last_seen=device.last_seen if device else None,
+        last_seen=fleet.seen.get(record.device) or (device.last_seen if device else None),
         held=record.held,
         failure=record.failure,
     )

@@ -129,6 +129,8 @@ class Fleet:
     commands: dict[tuple[str, str], CommandRecord] = field(default_factory=dict)
     refusals: dict[str, dict[str, tuple[Reason, ...]]] = field(default_factory=dict)
     """Per spec: the selected devices that cannot take it, and why. Derived; absent until it is needed."""
+    seen: dict[str, str] = field(default_factory=dict)
+    """Per device: when this process last heard of it (RFC 3339). Not stored; presence stores it now and then."""
     _by_name: dict[str, dict[str, DeploymentRecord]] = field(default_factory=dict)
     _by_device: dict[str, set[str]] = field(default_factory=dict)
 

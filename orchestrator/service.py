@@ -185,7 +185,7 @@ class Orchestrator:
     def _decide(self, event: Incoming, context: Context, unit: Unit, effects: list[object]) -> None:
         match event:
             case Received():
-                self._hear(event)
+                self._hear(event, context)
                 live = not event.retain
                 self._take(decide_message(self._fleet, event.topic, event.payload, live, context), unit, effects)
             case Delivered():
@@ -209,11 +209,13 @@ class Orchestrator:
         for key in decision.dropped:
             self._watch.forget(key)
 
-    def _hear(self, message: Received) -> None:
-        if not message.retain:
-            prefix = f"{self._topics.root}/devices/"
-            if message.topic.startswith(prefix):
-                self._watch.heard(message.topic[len(prefix) :].partition("/")[0], self._clock.monotonic())
+    def _hear(self, message: Received, context: Context) -> None:
+        """Any live message is a sign of life; a retained one says nothing about now."""
+        prefix = f"{self._topics.root}/devices/"
+        if not message.retain and message.topic.startswith(prefix):
+            device = message.topic[len(prefix) :].partition("/")[0]
+            self._watch.heard(device, self._clock.monotonic())
+            self._fleet.seen[device] = context.wall
 
     def _greet(self, event: Connected) -> None:
         """Everything is published again where the broker knows nothing of us: it lost what it had."""
