@@ -160,9 +160,8 @@ class Orchestrator:
             if self._store.commit(unit):
                 self._sender.news()
             reach("orchestrator.after-commit")
-        for message in received:
-            self._bus.acknowledge(message)
         if received:
+            self._bus.acknowledge(*received)
             reach("orchestrator.after-acknowledge")
         for effect in effects:
             self._perform(effect)

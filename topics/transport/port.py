@@ -64,8 +64,8 @@ class Bus(Protocol):
         """Hand a message to the broker; ``Delivered(token)`` follows once it has it, also over a
         reconnect. Raises ``ContractError`` for a packet over the size limit."""
 
-    def acknowledge(self, message: Received) -> None:
-        """Tell the broker that the message is durable here."""
+    def acknowledge(self, *messages: Received) -> None:
+        """Tell the broker that the messages are durable here. Many at once cost little more than one."""
 
     def check(self) -> None:
         """Called at least every second: gives up on a connection that owes an answer for too long."""

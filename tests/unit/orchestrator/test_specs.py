@@ -62,7 +62,7 @@ def test_changed_content_is_the_next_generation_for_every_device() -> None:
         (b"- a\n- b\n", "malformed", ""),
         (b"[" * 5000, "too-deep", ""),
         (b'{"a": 1, "a": 2}', "duplicate-key", "a"),
-        (b"a: 1\na: 2\n", "duplicate-key", "a"),
+        (b"a: 1\na: 2\n", "duplicate-key", ""),
         (b"x" * (1024 * 1024 + 1), "oversize", ""),
         (b'{"apiVersion": "fleetbus/v9", "kind": "DeploymentSpec"}', "unsupported-version", "apiVersion"),
         (b'{"apiVersion": "fleetbus/v1", "kind": "Pod"}', "wrong-kind", "kind"),
