@@ -21,7 +21,7 @@ from topics.program.inbox import Inbox
 from topics.program.lock import DataFolderLock
 from topics.program.options import OptionError
 from topics.program.runner import SignOfLife
-from topics.transport.mqtt import MqttBus
+from topics.transport.mqtt import SUBSCRIBE_AGAIN_SECONDS, MqttBus
 from topics.transport.port import BusEvent, Received
 from topics.transport.settings import BrokerSettings
 
@@ -84,6 +84,7 @@ def mqtt_bus(
         ],
         epoch=epochs.next,
         will=lambda epoch: reports.presence(False, epoch),
+        subscribe_again_seconds=SUBSCRIBE_AGAIN_SECONDS,
     )
 
 

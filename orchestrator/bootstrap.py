@@ -16,7 +16,7 @@ from topics import __version__
 from topics.channels import Topics
 from topics.identifiers import client_id
 from topics.program.clock import SystemClock
-from topics.transport.mqtt import MqttBus
+from topics.transport.mqtt import SUBSCRIBE_AGAIN_SECONDS, MqttBus
 from topics.transport.settings import broker_settings
 
 _HEADROOM = 1_024
@@ -47,6 +47,7 @@ def build(options: Mapping[str, Any]) -> Orchestrator:
             subscriptions=[(topics.filter(channel), 1) for channel in SUBSCRIBED],
             epoch=lambda: orchestrator.epoch,
             will=lambda epoch: orchestrator.presence(epoch, online=False),
+            subscribe_again_seconds=SUBSCRIBE_AGAIN_SECONDS,
             max_packet_bytes=options["max_packet"],
         )
 

@@ -42,7 +42,7 @@ def decide_presence(fleet: Fleet, presence: Presence, live: bool, context: Conte
         decision.touched.update(deployment.name for deployment in fleet.of_device(record.device))
     if record.journal != known.journal:
         _start_anew(fleet, record, context, decision)
-    if record.online and (record.epoch != known.epoch or not same_journal):
+    if record.online and (not known.online or record.epoch != known.epoch or not same_journal):
         _send_open_commands(fleet, record, context, decision)
     return decision
 
@@ -72,12 +72,18 @@ def decide_capabilities(fleet: Fleet, capabilities: Capabilities, digest: str, c
     decision.records.append(record)
     decision.note("capabilities", device=record.device, labels=dict(capabilities.labels))
     for spec in fleet.specs.values():
-        if spec.spec is None or not may_concern(spec.spec, record.device, capabilities.labels):
+        if spec.spec is None:
+            continue
+        if not may_concern(spec.spec, record.device, capabilities.labels):
+            if record.device in fleet.refusals.get(spec.name, ()):
+                decision.refusals.append((spec.name, record.device, ()))  # it is not even selected any more
+                decision.touched.add(spec.name)
             continue
         if spec.spec.spec.agents.count == "all":
             _place_one(fleet, spec, capabilities, decision)
         else:
-            place_spec(fleet, spec, context, decision, ChainMap({record.device: record}, fleet.devices))
+            devices = ChainMap({record.device: record}, fleet.devices)
+            place_spec(fleet, spec, context, decision, changed=False, devices=devices)
     return decision
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import replace
 
 from orchestrator import outbound
@@ -9,13 +10,15 @@ from orchestrator.decide_device import forget_reports
 from orchestrator.decide_spec import accepted, place_spec
 from orchestrator.decision import Context, Decision, GapDue, Transition
 from orchestrator.model import DeploymentRecord, Fleet
-from orchestrator.removal import confirm_removed, is_gone
+from orchestrator.removal import confirm_removed, is_gone, remove_from
 from topics.documents.status import DeploymentStatus, TransitionEvent
+from topics.errors import ContractError
 from topics.lifecycle import State, is_allowed
 
 
 def decide_event(fleet: Fleet, event: TransitionEvent, context: Context) -> Decision:
     """One transition: checked against the lifecycle, kept once, in sequence."""
+    _check(event.sequence, event.generation)
     decision = Decision()
     known = _known(fleet, event, decision)
     if known is None or event.sequence <= known.event_sequence or event.sequence in known.ahead:
@@ -50,12 +53,19 @@ def decide_event(fleet: Fleet, event: TransitionEvent, context: Context) -> Deci
 
 def decide_status(fleet: Fleet, status: DeploymentStatus, context: Context) -> Decision:
     """The latest state of a deployment; an older one than already known changes nothing."""
+    _check(status.sequence, status.generation, status.desired_generation)
     decision = Decision()
     known = _known(fleet, status, decision)
     if known is None:
+        if fleet.deployment(status.deployment, status.device) is not None:
+            return decision  # of a former journal: it says nothing about what there is now
         if status.state is State.REMOVED:
             # It was confirmed before, and the device has not heard it: say it again.
             decision.publications.append(outbound.manifest(context, status.deployment, status.device, b""))
+        else:
+            decision.note(
+                "report of an unknown deployment", warning=True, deployment=status.deployment, device=status.device
+            )
         return decision
     if status.sequence < known.sequence:
         return decision
@@ -71,10 +81,11 @@ def decide_status(fleet: Fleet, status: DeploymentStatus, context: Context) -> D
         failure=status.failure,
     )
     _note_outcomes(fleet, status, decision)
-    _outgrow(fleet, status, context, decision)
     if record != known:
         decision.touched.add(known.name)
         _keep(fleet, record, context, decision)
+    if not decision.dropped:
+        _outgrow(fleet, record, status, context, decision)
     return decision
 
 
@@ -89,11 +100,28 @@ def decide_gap(fleet: Fleet, due: GapDue, context: Context) -> Decision:
         decision.publications.append(outbound.replay(context, known, f"replay-{first}-{due.attempt}"))
         decision.note("transitions missing", deployment=due.name, device=due.device, first=first)
         return decision
-    missing = f"transitions {known.event_sequence + 1} to {known.sequence} are lost: the device no longer has them"
+    first, last = known.event_sequence + 1, known.sequence
+    while last in known.ahead:  # those behind the last hole are here
+        last -= 1
+    lost = known.sequence - known.event_sequence - len(known.ahead)
+    missing = f"{lost} transitions from {first} to {last} are lost: the device no longer has them"
     decision.note("transitions lost", warning=True, deployment=due.name, device=due.device, what=missing)
     record = replace(known, event_sequence=known.sequence, ahead=(), last_target=None, anomaly=missing)
     _keep(fleet, record, context, decision)
     return decision
+
+
+_MOST = 2**53 - 1
+"""Largest generation or sequence taken from a device. What follows it must still be a number that every
+JSON reader and the store can hold, and generations are raised above those of the devices."""
+
+
+def _check(*numbers: int) -> None:
+    if max(numbers) > _MOST:
+        raise ContractError.because(
+            "bad-number", f"{max(numbers)} is no generation or sequence that could be counted on from",
+            hint="set the device up anew: its journal is broken",
+        )  # fmt: skip
 
 
 def _known(fleet: Fleet, report: TransitionEvent | DeploymentStatus, decision: Decision) -> DeploymentRecord | None:
@@ -133,16 +161,30 @@ def _note_outcomes(fleet: Fleet, status: DeploymentStatus, decision: Decision) -
             decision.touched.add(command.name)
 
 
-def _outgrow(fleet: Fleet, status: DeploymentStatus, context: Context, decision: Decision) -> None:
-    """A device that knows a newer generation than this store: the store was set up anew. Go on above it."""
-    spec = fleet.specs.get(status.deployment)
-    if spec is None or spec.spec is None or status.desired_generation <= spec.generation:
+def _outgrow(
+    fleet: Fleet, record: DeploymentRecord, status: DeploymentStatus, context: Context, decision: Decision
+) -> None:
+    """A device takes only what is newer than all it has seen. It has seen more than this store knows (which was
+    set up anew), or a tombstone of the very generation that it is to take now: go on above that."""
+    spec = fleet.specs.get(record.name)
+    seen = max(status.desired_generation, status.generation)
+    if spec is None:
         return
-    record = replace(spec, generation=status.desired_generation + 1, problem=None, pins=())
-    decision.records.append(record)
-    placement = place_spec(fleet, record, context, decision)
-    decision.publications.append(accepted(record, placement.refused, context))
+    if record.removing:
+        if seen > record.desired_generation:
+            remove_from(record, seen + 1, context, decision)
+            if spec.deleted:
+                decision.records.append(replace(spec, generation=max(spec.generation, seen + 1)))
+        return
+    was_taken_off = status.state in (State.REMOVING, State.REMOVED) and status.generation == seen
+    if spec.spec is None or seen < spec.generation or (seen == spec.generation and not was_taken_off):
+        return
+    raised = replace(spec, generation=seen + 1, problem=None)
+    decision.records.append(raised)
+    current = ChainMap({record.device: record}, dict(fleet.of_spec(record.name)))
+    placement = place_spec(fleet, raised, context, decision, changed=False, current=current)
+    decision.publications.append(accepted(raised, placement.refused, context))
     decision.note(
-        "generation raised", warning=True, deployment=record.name, generation=record.generation,
-        because=f"{status.device} already had {status.desired_generation}",
+        "generation raised", warning=True, deployment=raised.name, generation=raised.generation,
+        because=f"{status.device} already had {seen}",
     )  # fmt: skip

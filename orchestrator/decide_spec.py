@@ -8,7 +8,7 @@ from dataclasses import replace
 from orchestrator import outbound
 from orchestrator.decision import Context, Decision, Publication, Render
 from orchestrator.model import DeploymentRecord, DeviceRecord, Fleet, SpecRecord
-from orchestrator.placement import Placement, place
+from orchestrator.placement import Placement, place, refusals_of
 from orchestrator.removal import finish_if_gone, remove_from
 from topics import channels
 from topics.codec import canonical_json, digest_of
@@ -17,6 +17,8 @@ from topics.errors import ContractError, Reason
 from topics.spec_reader import read_spec
 
 _MOST_REASONS = 200
+_MOST_TOPIC = 300
+"""Longest topic (characters) that an answer is published beside: the answer's own must be one that can be sent."""
 
 
 def decide_spec(fleet: Fleet, name: str, payload: bytes, context: Context) -> Decision:
@@ -26,7 +28,9 @@ def decide_spec(fleet: Fleet, name: str, payload: bytes, context: Context) -> De
     known = fleet.specs.get(name)
     digest = digest_of(payload)
     if known is not None and known.payload_digest == digest and not known.deleted:
-        return Decision()  # the retained message again, after a reconnect
+        # The retained message after a reconnect, or the same once more. Another one may have been rejected in
+        # between, so it is answered again; an answer that stands already is not sent twice.
+        return Decision(publications=[accepted(known, refusals_of(fleet, known), context)])
     try:
         spec = read_spec(payload, name=name, limit=context.max_payload_bytes)
         _check_renderers(spec, context)
@@ -38,7 +42,8 @@ def decide_spec(fleet: Fleet, name: str, payload: bytes, context: Context) -> De
 def _accept(fleet: Fleet, known: SpecRecord | None, spec: DeploymentSpec, digest: str, context: Context) -> Decision:
     content = digest_of(canonical_json(spec.spec.model_dump(mode="json", by_alias=True, exclude_none=True)))
     decision = Decision()
-    if known is not None and not known.deleted and known.content_digest == content:
+    changed = known is None or known.deleted or known.content_digest != content
+    if known is not None and not changed:
         # Another spelling of the same content: answered, but no new generation.
         record = replace(known, payload_digest=digest, spec=spec)
     else:
@@ -51,7 +56,7 @@ def _accept(fleet: Fleet, known: SpecRecord | None, spec: DeploymentSpec, digest
             paused=known.paused if known and not known.deleted else False,
         )
     decision.records.append(record)
-    placement = place_spec(fleet, record, context, decision)
+    placement = place_spec(fleet, record, context, decision, changed=changed)
     decision.publications.append(accepted(record, placement.refused, context))
     decision.note(
         "spec accepted", deployment=record.name, generation=record.generation,
@@ -102,7 +107,9 @@ def _reject(
 def reject_topic(topic: str, payload: bytes, error: ContractError, context: Context) -> Decision:
     """The answer to a spec whose topic itself is no valid name, beside that topic."""
     decision = Decision()
-    if payload:
+    if len(topic) > _MOST_TOPIC:
+        pass  # only noted
+    elif payload:
         decision.publications.append(
             outbound.result(
                 context,
@@ -116,7 +123,7 @@ def reject_topic(topic: str, payload: bytes, error: ContractError, context: Cont
         )
     else:
         decision.publications.append(outbound.clear(f"{topic}/result"))
-    decision.note("spec rejected", warning=True, topic=topic, reasons=[str(reason) for reason in error.reasons])
+    decision.note("spec rejected", warning=True, topic=topic[:_MOST_TOPIC], reasons=[str(reason) for reason in error.reasons])
     return decision
 
 
@@ -128,7 +135,9 @@ def _delete(fleet: Fleet, name: str, context: Context) -> Decision:
             # Never accepted: all there can be is the answer to a rejected spec.
             decision.publications.append(outbound.clear(context.topics.topic(channels.RESULT, deployment=name)))
         return decision
-    record = SpecRecord(name, known.generation + 1, "", "", spec=None)
+    # Above everything that a device may have seen: a spec created again goes on above every tombstone.
+    seen = [max(item.desired_generation, item.generation) for item in fleet.of_spec(name).values()]
+    record = SpecRecord(name, max(known.generation, *seen, 0) + 1, "", "", spec=None)
     decision.records.append(record)
     decision.publications.append(
         outbound.result(context, name, outcome="deleted", generation=record.generation, spec_digest="")
@@ -146,24 +155,35 @@ def place_spec(
     record: SpecRecord,
     context: Context,
     decision: Decision,
+    *,
+    changed: bool,
     devices: Mapping[str, DeviceRecord] | None = None,
+    current: Mapping[str, DeploymentRecord] | None = None,
 ) -> Placement:
-    """Assign the spec's devices: new deployments, tombstones for devices it no longer selects, and
-    the request to render what is missing. ``devices`` where they differ from the fleet's."""
+    """Assign the spec's devices: new deployments, and the request to render what is missing.
+
+    Devices that it no longer selects get tombstones where its content has ``changed``; otherwise they
+    keep it. ``devices`` and ``current`` (its deployments) are given where they differ from the fleet's.
+    """
     assert record.spec is not None, "a deleted spec is not placed"
-    current = fleet.of_spec(record.name)
+    current = fleet.of_spec(record.name) if current is None else current
     placement = place(
         record.spec,
         fleet.devices if devices is None else devices,
         {device for device, item in current.items() if not item.removing},
     )
     kept = placement.placed | placement.refused.keys() | set(placement.waiting_for)
+    holding = set(placement.placed)
     for device, deployment in current.items():
-        if device not in kept:
+        if device in kept:
+            continue
+        if changed:
             remove_from(deployment, record.generation, context, decision)
+        elif not deployment.removing:
+            holding.add(device)
     decision.placements[record.name] = placement.refused
     decision.touched.add(record.name)
-    adopt(record, sorted(placement.placed), current, decision)
+    adopt(record, sorted(holding), current, decision)
     return placement
 
 

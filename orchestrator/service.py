@@ -96,6 +96,7 @@ class Orchestrator:
         self._watch = Watch(self._fleet, clock.monotonic())
         # Specs whose aggregate may have to be published, in the order in which they changed.
         self._stale: dict[str, None] = dict.fromkeys(self._fleet.specs)
+        self._heard_live: set[str] = set()  # topics with a live message on this connection
         self._aggregates_at = 0.0
         self._load = 0.0  # messages of the recent past, fading
         self._load_at = 0.0
@@ -184,6 +185,8 @@ class Orchestrator:
     def _decide(self, event: Incoming, context: Context, unit: Unit, effects: list[object]) -> None:
         match event:
             case Received():
+                if self._is_overtaken(event):
+                    return
                 self._hear(event, context)
                 live = not event.retain
                 self._take(decide_message(self._fleet, event.topic, event.payload, live, context), unit, effects)
@@ -193,6 +196,7 @@ class Orchestrator:
             case Connected():
                 self._greet(event)
             case Disconnected():
+                self._heard_live.clear()
                 _LOG.warning("disconnected", why=event.reason)
             case _:
                 self._take(decide_timed(self._fleet, event, context), unit, effects)
@@ -207,6 +211,14 @@ class Orchestrator:
             self._watch.look(changed, self._clock.monotonic())
         for key in decision.dropped:
             self._watch.forget(key)
+
+    def _is_overtaken(self, message: Received) -> bool:
+        """Whether a stored message comes after a live one on its topic. NATS (2.15) may deliver the older,
+        stored one last when a publication and a subscription meet; taken for news it would undo a spec."""
+        if message.retain:
+            return message.topic in self._heard_live
+        self._heard_live.add(message.topic)
+        return False
 
     def _hear(self, message: Received, context: Context) -> None:
         """Any live message is a sign of life; a retained one says nothing about now."""

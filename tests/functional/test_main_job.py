@@ -499,7 +499,7 @@ def transitions(site: Site, device: str, name: str) -> list[tuple[int, str]]:
 
 def own_stamps(site: Site, name: str) -> dict[str, Any]:
     """The stamps of a deployment's files on the press."""
-    return {file: stamp for file, stamp in site.agents[PRESS].stamps().items() if f"-{name}-" in file}
+    return {file: stamp for file, stamp in site.agents[PRESS].stamps().items() if file.startswith(f"fleetbus-{name}-0")}
 
 
 def of_deployment(site: Site, name: str) -> list[str]:

@@ -128,7 +128,7 @@ class Agent(Program):
 
     def data_of(self, deployment: str) -> list[dict[str, str]]:
         """The ``data`` of the ConfigMaps that a deployment put here."""
-        return [item["data"] for item in self.objects() if item["metadata"]["namespace"] == deployment and "data" in item]
+        return [item["data"] for item in self.objects() if item["metadata"].get("namespace") == deployment and "data" in item]
 
 
 class Orchestrator(Program):

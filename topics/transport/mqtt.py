@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import random
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -42,7 +43,7 @@ so that a fleet does not come back to a broker in step."""
 
 _FEWEST_FREE_PACKET_IDS = 1_000
 _PACKET_OVERHEAD = 16
-_SUBSCRIBE_AGAIN_SECONDS = 1.0
+SUBSCRIBE_AGAIN_SECONDS = 1.0
 
 Will = tuple[str, bytes]
 
@@ -55,7 +56,7 @@ class MqttBus:
     payload; retained, QoS 1). ``on_event`` is called on the network thread and may block: that is
     the back-pressure.
 
-    ``subscribe_again_seconds`` repeats the subscription once, that long after it was granted. NATS (2.15,
+    ``subscribe_again_seconds`` repeats a new session's subscription once, that long after it was granted. NATS (2.15,
     measured) can lose a message that is published within the same milliseconds as a new subscription
     is made: it is neither among the retained ones nor delivered, until the topic is subscribed again.
     """
@@ -246,8 +247,10 @@ class MqttBus:
         self._tell(Connected(self._epoch, self._session_present))
 
     def _connect_failed(self, client: Any, userdata: Any) -> None:
+        cause = sys.exception()  # paho calls from where it caught it: a refusal, a certificate, a name
         self._owed_since = None
-        self._tell(Disconnected(f"{self._settings.url} does not answer"))
+        why = f": {cause}" if cause is not None else ""
+        self._tell(Disconnected(f"{self._settings.url} does not answer{why}"))
 
     def _disconnected(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._connection += 1
@@ -264,9 +267,9 @@ class MqttBus:
     def _subscribed(self, client: Any, userdata: Any, packet_id: int, reasons: Any, properties: Any) -> None:
         self._owed_since = None
         if any(reason.is_failure for reason in reasons):
-            self._subscribe_again_at = time.monotonic() + _SUBSCRIBE_AGAIN_SECONDS
+            self._subscribe_again_at = time.monotonic() + SUBSCRIBE_AGAIN_SECONDS
         elif not self._connected:
-            if self._subscribe_again_seconds is not None:
+            if self._subscribe_again_seconds is not None and not self._session_present:
                 self._subscribe_again_at = time.monotonic() + self._subscribe_again_seconds
             self._session_is_up()
 

@@ -204,12 +204,12 @@ def test_the_generation_is_raised_once_for_many_devices() -> None:
     assert (story.record().generation, story.renders) == (10, [])
 
 
-def test_a_raised_generation_leaves_a_device_out_that_is_no_longer_selected() -> None:
-    """Its tombstone is above what it has, and its record knows it."""
+def test_a_raised_generation_is_also_for_a_device_that_is_no_longer_selected() -> None:
+    """It is no change of the spec, so nothing is taken off; and nobody stays behind."""
     story = Story().device("a", {"line": "press"}).spec(spec(selector={"matchLabels": {"line": "press"}})).rendered()
     story.device("a", {"line": "oven"}).report(status("a", State.DEPLOYED, 9, 40))
-    assert (story.manifest("a").action, story.manifest("a").generation) == ("remove", 10)
-    assert story.deployment("a").removing
+    assert story.renders == [(10, ("a",))]
+    assert not story.deployment("a").removing
     assert (story.deployment("a").state, story.deployment("a").generation) == (State.DEPLOYED, 9)
 
 
