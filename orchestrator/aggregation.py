@@ -13,10 +13,14 @@ from orchestrator.model import DeploymentRecord, Fleet, SpecRecord
 from orchestrator.placement import refusals_of
 from topics.documents.answer import AggregateStatus, DeviceSummary, NotPlaceable
 from topics.documents.command import CommandOutcome
+from topics.documents.status import Failure
 from topics.lifecycle import State
 
 MOST_DEVICES = 500
 """How many devices one aggregate lists (about 150 bytes each); the counts are over all of them."""
+
+TEXT_BUDGET = 100_000
+"""Characters that all listed devices share for their texts: a broken fleet must still fit one message."""
 
 MOST_REFUSALS = 100
 MOST_COMMANDS = 8
@@ -33,8 +37,12 @@ def aggregate(fleet: Fleet, spec: SpecRecord) -> AggregateStatus:
     refused, waiting_for = refusals_of(fleet, spec), _waiting_for(fleet, spec)
     standing = {record.device: _standing(record, spec) for record in deployments.values()}
     counts = Counter(standing.values())
-    phase, message = _phase(spec, counts, len(deployments), refused, waiting_for)
+    leaving = [] if spec.deleted else [record.device for record in deployments.values() if record.removing]
+    # A device that is being taken off may be offline for ever: it is shown, and holds nobody up.
+    placed = counts - Counter(standing[device] for device in leaving)
+    phase, message = _phase(spec, placed, len(deployments) - len(leaving), refused, waiting_for)
     listed = sorted(deployments.values(), key=lambda record: (standing[record.device] == State.DEPLOYED, record.device))
+    room = TEXT_BUDGET // max(1, min(len(listed), MOST_DEVICES))
     return AggregateStatus(
         deployment=spec.name,
         generation=spec.generation,
@@ -42,7 +50,7 @@ def aggregate(fleet: Fleet, spec: SpecRecord) -> AggregateStatus:
         message=message,
         total=len(deployments),
         counts=dict(sorted(counts.items())),
-        devices=tuple(_summary(fleet, record) for record in listed[:MOST_DEVICES]),
+        devices=tuple(_summary(fleet, record, room) for record in listed[:MOST_DEVICES]),
         not_placeable=tuple(
             NotPlaceable(device=device, reasons=refused[device]) for device in sorted(refused)[:MOST_REFUSALS]
         ),
@@ -92,7 +100,7 @@ def _phase(
     return "Progressing", done
 
 
-def _summary(fleet: Fleet, record: DeploymentRecord) -> DeviceSummary:
+def _summary(fleet: Fleet, record: DeploymentRecord, room: int) -> DeviceSummary:
     device = fleet.devices.get(record.device)
     return DeviceSummary(
         device=record.device,
@@ -103,8 +111,24 @@ def _summary(fleet: Fleet, record: DeploymentRecord) -> DeviceSummary:
         online=device.online if device else False,
         epoch=device.epoch if device else 0,
         last_seen=fleet.seen.get(record.device) or (device.last_seen if device else None),
-        held=record.held,
-        failure=record.failure,
+        held=_clipped(record.held, room) if record.held else None,
+        failure=_clipped_failure(record.failure, room) if record.failure else None,
+    )
+
+
+def _clipped(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def _clipped_failure(failure: Failure, room: int) -> Failure:
+    if len(failure.message) + len(failure.code) + len(failure.component or "") <= room:
+        return failure
+    return failure.model_copy(
+        update={
+            "message": _clipped(failure.message, room),
+            "code": failure.code[:room],
+            "component": failure.component and failure.component[:room],
+        }
     )
 
 
@@ -121,7 +145,7 @@ def _waiting_for(fleet: Fleet, spec: SpecRecord) -> tuple[str, ...]:
 
 def _commands(fleet: Fleet, name: str) -> tuple[CommandOutcome, ...]:
     """The newest commands, open ones among them, with the device in the message."""
-    records = [record for record in fleet.commands.values() if record.name == name][-MOST_COMMANDS:]
+    records = fleet.newest_commands(name, MOST_COMMANDS)
     return tuple(
         CommandOutcome(
             id=record.id,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from orchestrator import outbound
 from orchestrator.decide_device import forget_reports
 from orchestrator.decide_spec import accepted, place_spec
-from orchestrator.decision import Context, Decision, GapDue, Transition
+from orchestrator.decision import Context, Decision, GapDue, NotTakenUp, Transition
 from orchestrator.model import DeploymentRecord, Fleet
 from orchestrator.removal import confirm_removed, is_gone, remove_from
 from topics.documents.status import DeploymentStatus, TransitionEvent
@@ -108,6 +108,19 @@ def decide_gap(fleet: Fleet, due: GapDue, context: Context) -> Decision:
     decision.note("transitions lost", warning=True, deployment=due.name, device=due.device, what=missing)
     record = replace(known, event_sequence=known.sequence, ahead=(), last_target=None, anomaly=missing)
     _keep(fleet, record, context, decision)
+    return decision
+
+
+def decide_not_taken_up(fleet: Fleet, due: NotTakenUp, context: Context) -> Decision:
+    """Ask the device to speak: if it ignores the manifest because it has seen a newer generation, its status
+    says so. (The manifest itself is published again by the shell.)"""
+    decision = Decision()
+    known = fleet.deployment(due.name, due.device)
+    if known is not None and known.desired_generation > known.generation:
+        decision.publications.append(outbound.replay(context, known, f"status-{due.attempt}"))
+        decision.note(
+            "manifest not taken up", deployment=due.name, device=due.device, generation=known.desired_generation
+        )
     return decision
 
 

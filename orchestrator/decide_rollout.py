@@ -30,6 +30,10 @@ def decide_rendered(fleet: Fleet, event: Rendered, context: Context) -> Decision
     spec = fleet.specs.get(event.name)
     if spec is None or spec.deleted or spec.generation != event.generation or spec.paused:
         return decision  # overtaken by a newer generation, a deletion or a pause; each asks again itself
+    if spec.pins and event.pins != spec.pins:
+        # Two renders were under way when a tag moved. Devices of one generation get the same chart.
+        decision.effects.append(Render(spec.name, spec.generation, tuple(sorted(event.manifests))))
+        return decision
     for device, payload in event.manifests.items():
         deployment = fleet.deployment(event.name, device)
         if deployment is None or deployment.removing:
@@ -79,8 +83,10 @@ def decide_command(fleet: Fleet, name: str, command: OperatorCommand, context: C
     spec = fleet.specs.get(name)
     if spec is None or spec.deleted:
         return _refused(name, command, f"there is no deployment {name!r}")
-    if any(key[0] == command.id for key in fleet.commands):
-        return Decision()  # delivered twice
+    known = next((record for record in fleet.commands.values() if record.id == command.id), None)
+    if known is not None:
+        # Delivered twice; or the id was used before, and two answers could not be told apart.
+        return Decision() if known.name == name else _refused(name, command, f"its id was used for {known.name!r}")
     if command.generation is not None and command.generation != spec.generation:
         return _refused(name, command, f"is for generation {command.generation}, wanted is {spec.generation}", fleet)
     if command.action in DEVICE_ACTIONS:
@@ -94,7 +100,8 @@ def refuse_malformed(fleet: Fleet, name: str, payload: bytes, error: ContractErr
     id = f"unreadable-{digest_of(payload)[7:19]}"
     why = "; ".join(str(reason) for reason in error.reasons[:5])
     decision.note("command refused", warning=True, deployment=name, id=id, why=why)
-    if name in fleet.specs and (id, "") not in fleet.commands:
+    spec = fleet.specs.get(name)
+    if spec is not None and not spec.deleted and (id, "") not in fleet.commands:
         decision.records.append(CommandRecord(id, name, "", "unreadable", 0, 0.0, "refused", why))
         decision.touched.add(name)
     return decision
@@ -173,7 +180,8 @@ def _request(fleet: Fleet, spec: SpecRecord, decision: Decision) -> None:
     ]
     if lacking and not spec.paused:
         fitting = tuple(sorted(set(lacking) - refusals_of(fleet, spec).keys()))
-        decision.effects.append(Render(spec.name, spec.generation, fitting))
+        if fitting:
+            decision.effects.append(Render(spec.name, spec.generation, fitting))
 
 
 def _answer(fleet: Fleet, spec: SpecRecord, context: Context, decision: Decision) -> None:

@@ -71,6 +71,15 @@ class GapDue:
 
 
 @dataclass(frozen=True, slots=True)
+class NotTakenUp:
+    """An online device has not reported the wanted generation for long."""
+
+    name: str
+    device: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class CommandExpired:
     """A command was not answered in time."""
 
@@ -78,7 +87,7 @@ class CommandExpired:
     device: str
 
 
-Timed: TypeAlias = Rendered | RenderFailed | RenderDue | DeviceSilent | GapDue | CommandExpired
+Timed: TypeAlias = Rendered | RenderFailed | RenderDue | DeviceSilent | GapDue | NotTakenUp | CommandExpired
 
 
 # -- what a decision brings about ----------------------------------------------------------------
@@ -178,7 +187,7 @@ def apply(fleet: Fleet, decision: Decision) -> None:
             case SpecRecord():
                 fleet.specs[record.name] = record
             case CommandRecord():
-                fleet.commands[record.key] = record
+                fleet.put_command(record)
     for name, device in decision.dropped:
         fleet.drop_deployment(name, device)
     for name, refused in decision.placements.items():

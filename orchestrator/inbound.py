@@ -17,6 +17,7 @@ from orchestrator.decision import (
     Decision,
     DeviceSilent,
     GapDue,
+    NotTakenUp,
     RenderDue,
     Rendered,
     RenderFailed,
@@ -73,6 +74,8 @@ def decide_timed(fleet: Fleet, event: object, context: Context) -> Decision:
             return decide_device.decide_silence(fleet, event, context)
         case GapDue():
             return decide_report.decide_gap(fleet, event, context)
+        case NotTakenUp():
+            return decide_report.decide_not_taken_up(fleet, event, context)
         case CommandExpired():
             return decide_rollout.decide_command_expired(fleet, event, context)
     raise TypeError(f"nothing decides about {event!r}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from topics.documents.device import Capabilities
 from topics.documents.spec import DeploymentSpec
@@ -120,6 +121,10 @@ class CommandRecord:
         return (self.id, self.device)
 
 
+KEPT_PER_DEPLOYMENT = 200
+"""How many answered commands of one deployment are remembered: enough to know a duplicate again."""
+
+
 @dataclass(slots=True)
 class Fleet:
     """All records, by their keys."""
@@ -133,6 +138,9 @@ class Fleet:
     """Per device: when this process last heard of it (RFC 3339). Not stored; presence stores it now and then."""
     _by_name: dict[str, dict[str, DeploymentRecord]] = field(default_factory=dict)
     _by_device: dict[str, set[str]] = field(default_factory=dict)
+    _commands: dict[str, dict[tuple[str, str], CommandRecord]] = field(default_factory=dict)
+    _open: dict[str, dict[tuple[str, str], CommandRecord]] = field(default_factory=dict)
+    _answered: dict[str, dict[tuple[str, str], None]] = field(default_factory=dict)
 
     def deployment(self, name: str, device: str) -> DeploymentRecord | None:
         return self._by_name.get(name, {}).get(device)
@@ -150,7 +158,25 @@ class Fleet:
             yield from records.values()
 
     def open_commands(self, device: str) -> list[CommandRecord]:
-        return [record for record in self.commands.values() if record.device == device and not record.outcome]
+        return list(self._open.get(device, {}).values())
+
+    def newest_commands(self, name: str, most: int) -> list[CommandRecord]:
+        """The newest commands of a deployment, in the order of their arrival."""
+        return list(islice(reversed(self._commands.get(name, {}).values()), most))[::-1]
+
+    def put_command(self, record: CommandRecord) -> None:
+        """Keep a command; the oldest answered ones of its deployment are forgotten."""
+        self.commands[record.key] = record
+        self._commands.setdefault(record.name, {})[record.key] = record
+        if not record.outcome:
+            self._open.setdefault(record.device, {})[record.key] = record
+            return
+        self._open.get(record.device, {}).pop(record.key, None)
+        answered = self._answered.setdefault(record.name, {})
+        answered[record.key] = None
+        if len(answered) > KEPT_PER_DEPLOYMENT:
+            oldest = next(iter(answered))
+            del answered[oldest], self.commands[oldest], self._commands[record.name][oldest]
 
     def put_deployment(self, record: DeploymentRecord) -> None:
         self._by_name.setdefault(record.name, {})[record.device] = record

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from orchestrator.decision import DeviceSilent, GapDue
+from orchestrator.decision import DeviceSilent, GapDue, NotTakenUp
 from orchestrator.model import DeploymentRecord, Fleet
 from topics.documents.device import MISSED_HEARTBEATS
 
@@ -54,27 +54,35 @@ class Watch:
         self._gaps.pop(key, None)
         self._lagging.pop(key, None)
 
-    def due(self, now: float) -> tuple[list[DeviceSilent | GapDue], list[_Key]]:
+    def due(self, now: float) -> tuple[list[DeviceSilent | GapDue | NotTakenUp], list[_Key]]:
         """Events that are due, and the deployments whose manifest is to be published again."""
-        events: list[DeviceSilent | GapDue] = []
+        events: list[DeviceSilent | GapDue | NotTakenUp] = []
         for device in self._fleet.devices.values():
             heard = self._heard.setdefault(device.device, now)
             if device.online and now - heard > device.heartbeat_seconds * MISSED_HEARTBEATS:
                 events.append(DeviceSilent(device.device))
         for key, waiting in self._gaps.items():
-            if self._online(key) and now - waiting.since > GAP_SECONDS * (2**waiting.attempt):
-                waiting.attempt += 1
+            if self._is_due(key, waiting, now, GAP_SECONDS * 2**waiting.attempt):
                 events.append(GapDue(*key, attempt=waiting.attempt, give_up=waiting.attempt > GAP_REQUESTS))
         again = []
         for key, waiting in self._lagging.items():
-            if self._online(key) and now - waiting.since > MANIFEST_SECONDS * (2 ** min(waiting.attempt, 6)):
-                waiting.attempt += 1
+            if self._is_due(key, waiting, now, MANIFEST_SECONDS * 2 ** min(waiting.attempt, 6)):
+                events.append(NotTakenUp(*key, attempt=waiting.attempt))
                 again.append(key)
         return events, again
 
-    def _online(self, key: _Key) -> bool:
+    def _is_due(self, key: _Key, waiting: _Waiting, now: float, seconds: float) -> bool:
+        """Whether an online device was given so long since the last attempt. While it is offline nothing
+        counts: once it is back it has all its time again."""
         device = self._fleet.devices.get(key[1])
-        return device is not None and device.online
+        if device is None or not device.online:
+            waiting.since, waiting.attempt = now, 0
+            return False
+        if now - waiting.since <= seconds:
+            return False
+        waiting.since = now
+        waiting.attempt += 1
+        return True
 
 
 def _track(waiting: dict[_Key, _Waiting], key: _Key, open_: bool, now: float) -> None:

@@ -30,8 +30,10 @@ Json = dict[str, Any]
 class Observer:
     """Records (topic, payload) in the order of arrival, topics without the root."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, still_possible: Callable[[], None] = lambda: None) -> None:
+        """``still_possible`` is called while waiting and raises when what is waited for can no longer come."""
         self.url = url
+        self._still_possible = still_possible
         self._changed = threading.Condition()
         self._messages: list[tuple[str, bytes]] = []
         self._last: dict[str, bytes] = {}
@@ -103,6 +105,7 @@ class Observer:
         """Return when ``holds`` (looked at after each arrival and now and then); fails otherwise."""
         deadline = time.monotonic() + seconds
         while not holds():
+            self._still_possible()
             assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}; last: {shown()}"
             with self._changed:
                 self._changed.wait(0.05)  # files and stores change without a message

@@ -40,11 +40,13 @@ class Program:
         self.log = log
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
+        self._may_end = True
 
     def start(self, *, failpoints: str = "", environment: dict[str, str] | None = None) -> None:
         """``failpoints`` as in ``topics.program.failpoints``."""
         assert not self.running, f"{self.name} runs already"
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("FLEETBUS_")}
+        self._may_end = bool(failpoints)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -65,12 +67,14 @@ class Program:
     def stop(self) -> tuple[int, float]:
         """SIGTERM; the exit status, and the seconds until the end."""
         assert self._process is not None
+        self._may_end = True
         began = time.monotonic()
         self._process.terminate()
         return self.wait_ended(), time.monotonic() - began
 
     def kill(self) -> None:
         """SIGKILL, if it still runs."""
+        self._may_end = True
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.send_signal(signal.SIGKILL)
@@ -83,6 +87,10 @@ class Program:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} did not end within {seconds:g} s; its log:\n{self.text}") from None
+
+    def check_running(self) -> None:
+        """Fail if it ended and nobody asked it to."""
+        assert self._may_end or self.running, f"{self.name} ended by itself; its log:\n{self.text[-_LOG_SHOWN:]}"
 
     @property
     def text(self) -> str:
@@ -172,7 +180,7 @@ class Site:
         self.folder = folder
         self.orchestrator = Orchestrator(broker.url, folder / "orchestrator", orchestrator_options)
         self.agents: dict[str, Agent] = {}
-        self.observer = Observer(broker.url)
+        self.observer = Observer(broker.url, self._check_running)
 
     def __enter__(self) -> Self:
         self.observer.__enter__()
@@ -240,9 +248,12 @@ class Site:
         assert not program.running
         shutil.rmtree(program.data)
 
+    def _check_running(self) -> None:
+        for program in (self.orchestrator, *self.agents.values()):
+            program.check_running()
+
     def _wait_online(self, program: Program, topic: str, mark: int) -> None:
         def online() -> bool:
-            assert program.running, f"{program.name} ended: {program.text[-_LOG_SHOWN:]}"
             return any(document["online"] for document in self.observer.documents(topic, mark))
 
         self.observer.wait(f"{program.name} online", online, lambda: program.text[-_LOG_SHOWN:])

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import MQTTErrorCode
 
 _READ_BYTES = 16_384
 _READS_PER_TURN = 200
@@ -51,7 +52,7 @@ class BatchingClient(mqtt.Client):
         if packets:
             self._packet_queue(mqtt.PUBACK, packets, packet_ids[-1], 1)
 
-    def loop_read(self, max_packets: int = 1) -> mqtt.MQTTErrorCode:
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
         result = super().loop_read(max_packets)
         for _ in range(_READS_PER_TURN):
             connection: Any = self._sock
