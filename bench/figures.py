@@ -65,7 +65,7 @@ def table(figures: Iterable[Figure]) -> str:
     """The figures as a Markdown table."""
     lines = ["| figure | measured | baseline of the same run | target | |", "| --- | --- | --- | --- | --- |"]
     lines += [
-        f"| {item.what} | {item.measured} | {item.baseline} | {item.target or '–'} | {item.verdict} |"
+        f"| {item.what} | {item.measured} | {item.baseline} | {item.target or '-'} | {item.verdict} |"
         for item in figures
     ]
     return "\n".join(lines) + "\n"

@@ -17,7 +17,6 @@ from paho.mqtt.enums import CallbackAPIVersion
 WAIT_SECONDS = 60.0
 
 
-
 class Watcher:
     """Subscribed to ``filters`` (QoS 1) inside a ``with`` block.
 

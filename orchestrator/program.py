@@ -25,6 +25,8 @@ def _run() -> int:
         orchestrator = build(options)
     except (ValueError, StoreVersionError, DataFolderInUseError) as error:
         raise OptionError(str(error)) from error
+    except OSError as error:
+        raise OptionError(f"--data {options['data']}: {error.strerror or error}") from error
     with lock:
         runner.stop_on_signals(orchestrator.stop)
         orchestrator.start()

@@ -35,6 +35,7 @@ def sqlite_url(data: Path) -> str:
     """The URL of the store in a data folder."""
     return f"sqlite:///{data / 'orchestrator.db'}"
 
+
 _ONE: sa.BindParameter[int] = sa.bindparam("one", type_=sa.BigInteger)
 _MARK_SENT = OUTGOING.update().where(OUTGOING.c.seq == _ONE, OUTGOING.c.retain).values(unsent=False)
 # What is not retained has done its work; a cleared topic needs no row either.
@@ -47,9 +48,7 @@ _TO_SEND = (
     .order_by(OUTGOING.c.seq)
     .limit(sa.bindparam("most"))
 )
-_DIGESTS = sa.select(OUTGOING.c.key, OUTGOING.c.digest).where(
-    OUTGOING.c.key.in_(sa.bindparam("keys", expanding=True))
-)
+_DIGESTS = sa.select(OUTGOING.c.key, OUTGOING.c.digest).where(OUTGOING.c.key.in_(sa.bindparam("keys", expanding=True)))
 
 
 class SqlStore:

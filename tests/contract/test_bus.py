@@ -422,7 +422,7 @@ def test_a_frozen_broker_is_given_up_and_found_again(broker_kind: str, tmp_path:
     with KINDS[broker_kind](tmp_path / "frozen", websocket=websocket) as broker:
         url = broker.ws_url if websocket else broker.url
         assert url is not None
-        with running(url, answer_seconds=0.5) as program:
+        with running(url, answer_seconds=2.0) as program:
             os.kill(broker.pid, signal.SIGSTOP)
             try:
                 program.publish("t", b"x", 3)

@@ -314,7 +314,7 @@ def test_two_agents_never_share_a_journal(mosquitto: MosquittoBroker, tmp_path: 
         second.start()
         assert second.process is not None
         assert second.process.wait(WAIT_SECONDS) == 1
-        assert "is used by another agent" in agent.log.read_text()
+        assert "another process works on" in agent.log.read_text()
 
 
 def test_options_are_explained() -> None:

@@ -60,9 +60,22 @@ BROKER_OPTIONS: tuple[Option, ...] = (
     Option("root", "topic root", default=DEFAULT_ROOT),
 )
 
+def one_of(*words: str) -> Callable[[str], str]:
+    """A parser that takes these words only, in any case."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"{text!r} is none of {', '.join(words)}")
+        return text.lower()
+
+    return parse
+
+
 LOG_OPTIONS: tuple[Option, ...] = (
-    Option("log-level", "debug, info, warning or error", default="info"),
-    Option("log-format", "text or json", default="text"),
+    Option(
+        "log-level", "debug, info, warning or error", one_of("debug", "info", "warning", "error"), default="info"
+    ),
+    Option("log-format", "text or json", one_of("text", "json"), default="text"),
 )
 
 

@@ -123,7 +123,9 @@ class MqttBus:
             client.ws_set_options(path=settings.path)
         client.max_inflight_messages_set(0xFFFF)
         client.max_queued_messages_set(0)
-        shortest, longest = (seconds * random.uniform(1, 3) for seconds in self._reconnect_seconds)  # noqa: S311
+        # A fleet must not come back in step; paho doubles the delay from the shortest to the longest.
+        shortest, longest = self._reconnect_seconds
+        shortest, longest = shortest * random.uniform(1, 3), longest * random.uniform(0.5, 1)  # noqa: S311
         # paho declares whole seconds and computes with any.
         client.reconnect_delay_set(shortest, longest)  # type: ignore[arg-type]
         client.on_pre_connect = self._before_connect

@@ -48,13 +48,17 @@ def broker_settings(
 ) -> BrokerSettings:
     """The settings for ``mqtt://``, ``mqtts://``, ``ws://`` or ``wss://`` ``[user:password@]host[:port]``.
 
-    Raises ``ValueError`` for another scheme, a URL without host, a certificate without its key, or a
-    file that cannot be read.
+    Raises ``ValueError`` for another scheme, a URL without host or with an impossible port, a
+    certificate without its key, or a file that cannot be read.
     """
     parts = urlsplit(url if "://" in url else f"mqtt://{url}")
     if parts.scheme not in _SCHEMES or not parts.hostname:
         raise ValueError(f"broker {url!r} is not mqtt://host[:port], mqtts://, ws:// or wss://")
-    transport, tls, port = _SCHEMES[parts.scheme]
+    transport, tls, default_port = _SCHEMES[parts.scheme]
+    try:
+        port = parts.port or default_port
+    except ValueError as error:
+        raise ValueError(f"broker {url!r} has no port between 1 and 65535") from error
     if (cert_file is None) != (key_file is None):
         raise ValueError("a client certificate needs both the certificate file and the key file")
     if (ca_file or cert_file) and not tls:
@@ -67,7 +71,7 @@ def broker_settings(
         password = unquote(parts.password)
     return BrokerSettings(
         host=parts.hostname,
-        port=parts.port or port,
+        port=port,
         transport=transport,
         tls=tls,
         path=parts.path or "/mqtt",

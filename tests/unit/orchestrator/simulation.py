@@ -13,7 +13,8 @@ from orchestrator.model import SpecRecord
 from orchestrator.service import Orchestrator
 from tests.unit.orchestrator.story import TOPICS, capabilities, manifest
 from topics import channels
-from topics.codec import decode, decode_sealed, encode, seal
+from topics.codec import decode, decode_sealed, digest_of, encode, seal
+from topics.documents.answer import AggregateStatus, SpecResult
 from topics.documents.command import Action, Command, CommandOutcome
 from topics.documents.device import Presence
 from topics.documents.manifest import Manifest
@@ -365,6 +366,15 @@ class World:
         self.unacknowledged.clear()
         self.start()
 
+    def forget_store(self) -> None:
+        """The orchestrator is set up anew: another store, and another session."""
+        self.store.close()
+        self.store = SqlStore("sqlite://")
+        self.generations.clear()
+        self.unacknowledged.clear()
+        self.broker.queues.pop("orchestrator", None)
+        self.start()
+
     def connect(self, bus: _Bus, orchestrator: Orchestrator) -> None:
         filters = {channel.name for channel in SUBSCRIBED}
         session = self.broker.subscribe("orchestrator", lambda topic: TOPICS.parse(topic).channel.name in filters)
@@ -499,6 +509,14 @@ class World:
                 continue
             if record is None or record.spec is None:
                 yield f"{name} is wanted and unknown"
+                continue
+            result = decode(SpecResult, self._retained(channels.RESULT, deployment=name))
+            if (result.outcome, result.generation) != ("accepted", record.generation):
+                yield f"{name} is answered with {result.outcome} {result.generation}"
+            aggregate = decode(AggregateStatus, self._retained(channels.AGGREGATE, deployment=name))
+            wanted_phase = "Deployed" if fleet.of_spec(name) else "Pending"
+            if (aggregate.phase, aggregate.generation) != (wanted_phase, record.generation):
+                yield f"{name} is shown as {aggregate.phase} {aggregate.generation}: {aggregate.message}"
         for deployment in fleet.deployments():
             where = f"{deployment.name} on {deployment.device}"
             record = fleet.specs[deployment.name]
@@ -509,6 +527,9 @@ class World:
                 yield f"{where} is {held and held.state}"
                 continue
             numbers = (record.generation, deployment.desired_generation, deployment.generation, held.current.generation)
+            retained = self._retained(channels.MANIFEST, device=deployment.device, deployment=deployment.name)
+            if digest_of(retained) != deployment.desired_digest:
+                yield f"{where}: the retained manifest is another one, or there is none"
             if len(set(numbers)) != 1:
                 yield f"{where}: wanted, published, reported and running generation are {numbers}"
             if not deployment.sequence == deployment.event_sequence == held.sequence:
@@ -522,3 +543,6 @@ class World:
             for name, item in device.held.items():
                 if item.state is not State.REMOVED and fleet.deployment(name, device.name) is None:
                     yield f"{device.name} runs {name} and nobody knows"
+
+    def _retained(self, channel: channels.Channel, **ids: str) -> bytes:
+        return self.broker.retained.get(TOPICS.topic(channel, **ids), b"{}")

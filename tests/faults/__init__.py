@@ -1,0 +1,1 @@
+"""Real processes and SIGKILL: what must hold afterwards is in ``converged``."""

@@ -1,0 +1,122 @@
+"""kill -9 of an agent: on entering every state, and at each of its fail-points, with the real orchestrator.
+
+Tried by hand, guard by guard, in a copy of the tree:
+GUARDS-AGENT
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.converged import assert_converged, assert_not_written_again, assert_removed
+from tests.support.processes import Agent, Site, spec
+
+PLACES = [
+    *(f"agent.{place}=kill:{visit}" for place in ("before-commit", "after-commit") for visit in (1, 2, 4, 6)),
+    *(f"agent.{place}=kill:{visit}" for place in ("after-acknowledge", "after-publish") for visit in (1, 2, 3)),
+    *(f"agent.{when}-{step}=kill" for step in ("check", "download", "apply") for when in ("before", "after")),
+    *(f"agent.{when}-initialize=kill" for when in ("before", "after")),
+    *(f"agent.state.{state}=kill" for state in ("Created", "Prepared", "Downloading", "Configuration", "Deployed")),
+]
+"""Where an update kills the agent."""
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest, shared_site: Site) -> Iterator[Agent]:
+    """An agent of this test alone, online, with a deployment of the same name in its generation 1."""
+    number = sum(name.startswith("dev-") for name in shared_site.agents)
+    agent = shared_site.start_agent(f"dev-{number}")
+    shared_site.publish(spec(agent.device, "one", devices=(agent.device,)))
+    shared_site.observer.wait_phase(agent.device, "Deployed", 1)
+    yield agent
+    agent.kill()
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_update_survives_the_death_of_the_agent(shared_site: Site, device: Agent, place: str) -> None:
+    """Generation 2 waits at the broker; the agent dies on its way; the next one finishes, nothing twice."""
+    name = device.device
+    device.kill()
+    shared_site.publish(spec(name, "two", devices=(name,)))
+    device.start(failpoints=place)
+    assert device.wait_ended() == -9, device.text
+    before = device.stamps()
+    shared_site.start_agent(name)
+    assert_converged(shared_site, name, 2, "two", name)
+    assert_not_written_again(before, device)
+
+
+def test_death_while_staged_keeps_the_generation_waiting(shared_site: Site, device: Agent) -> None:
+    """It is still held after the restart, the old generation runs, and the command activates it."""
+    name = device.device
+    device.kill()
+    shared_site.publish(spec(name, "two", devices=(name,), activation={"mode": "manual"}))
+    device.start(failpoints="agent.state.Staged=kill")
+    assert device.wait_ended() == -9
+    shared_site.start_agent(name)
+    shared_site.observer.wait_state(name, name, "Staged", 2)
+    assert device.data_of(name) == [{"text": "one"}]
+    shared_site.command(name, "activate", f"go-{name}")
+    assert_converged(shared_site, name, 2, "two", name)
+
+
+@pytest.mark.parametrize("place", ["agent.state.Failed=kill", "agent.state.RollingBack=kill", "agent.state.Deployed=kill"])
+def test_a_rollback_survives_the_death_of_the_agent(shared_site: Site, device: Agent, place: str) -> None:
+    """The update cannot be written; the agent dies while it fails, restores, or has restored."""
+    name = device.device
+    device.kill()
+    [settings] = device.manifests.glob("*-0050-settings-*.yaml")
+    blocked = spec(name, "two", devices=(name,))
+    blocked["spec"]["requirements"] = {"storage": "1Mi"}
+    objects = [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "Not A Name"}}]
+    blocked["spec"]["components"].append({"name": "impossible", "kubernetes": {"objects": objects}})
+    before = device.stamps()
+    shared_site.publish(blocked)
+    device.start(failpoints=place)
+    assert device.wait_ended() == -9, device.text
+    shared_site.start_agent(name)
+    status = shared_site.observer.wait_status(
+        name, name, "the restored generation",
+        lambda found: (found["state"], found["generation"], found["desiredGeneration"]) == ("Deployed", 1, 2),
+    )  # fmt: skip
+    assert status["failure"]["generation"] == 2
+    assert device.data_of(name) == [{"text": "one"}]
+    assert settings.exists()
+    assert_not_written_again(before, device)
+    shared_site.publish(spec(name, "three", devices=(name,)))
+    assert_converged(shared_site, name, 3, "three", name)
+
+
+@pytest.mark.parametrize("place", ["agent.state.Degraded=kill", "agent.state.Configuration=kill"])
+def test_a_repair_survives_the_death_of_the_agent(shared_site: Site, device: Agent, place: str) -> None:
+    """A file is taken away; the agent dies when it notices, or while it repairs."""
+    name = device.device
+    device.kill()
+    [settings] = device.manifests.glob("*-0050-settings-*.yaml")
+    settings.unlink()
+    device.start(failpoints=place)
+    assert device.wait_ended() == -9, device.text
+    shared_site.start_agent(name)
+    shared_site.observer.wait("the file", settings.exists)
+    assert_converged(shared_site, name, 1, "one", name)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "agent.state.Removing=kill", "agent.state.Removed=kill", "agent.before-remove=kill", "agent.after-remove=kill",
+        "agent.before-commit=kill:3", "agent.after-commit=kill:3", "agent.after-publish=kill:3",
+        "agent.after-acknowledge=kill:2",
+    ],
+)  # fmt: skip
+def test_a_removal_survives_the_death_of_the_agent(shared_site: Site, device: Agent, place: str) -> None:
+    """Nothing is left at the end, neither files nor retained topics, and the history is whole."""
+    name = device.device
+    device.kill()
+    shared_site.delete(name)
+    device.start(failpoints=place)
+    assert device.wait_ended() == -9, device.text
+    shared_site.start_agent(name)
+    assert_removed(shared_site, name, name)
