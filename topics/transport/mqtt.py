@@ -38,8 +38,8 @@ SLOWEST_BYTES_PER_SECOND = 2_000
 """The slowest link that must still work (about 16 kbit/s): unacknowledged bytes extend the wait."""
 
 RECONNECT_SECONDS = (1.0, 30.0)
-"""First and longest wait before a reconnect; it doubles. Each client stretches it by a factor of its own, 1 to 3,
-so that a fleet does not come back to a broker in step."""
+"""First and longest wait before a reconnect; it doubles. Each client draws its own: one to three times the
+first, half to all of the longest, so that a fleet does not come back to a broker in step."""
 
 _FEWEST_FREE_PACKET_IDS = 1_000
 _PACKET_OVERHEAD = 16
