@@ -23,6 +23,7 @@ COPY topics topics
 COPY orchestrator orchestrator
 COPY edge_agent edge_agent
 COPY cli cli
+COPY examples examples
 COPY docker/install-locked.sh /usr/local/bin/install-locked
 
 

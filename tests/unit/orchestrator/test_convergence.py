@@ -55,13 +55,13 @@ def _go_on(world: World, moves: int, chance: Random) -> None:
     """Messages arrive, renders end and devices work, in a random order; some messages arrive twice."""
     for _ in range(moves):
         device = chance.choice(_DEVICES)
-        match chance.randrange(8):
-            case 0 | 1 | 2:
-                world.deliver(chance.randrange(6), twice=chance.random() < 0.2)
-            case 3:
+        match chance.randrange(16):
+            case 0:
                 world.pool.finish(chance.randrange(3))
                 world.turn()
-            case 4 | 5:
+            case 1 | 2 | 3 | 4 | 5 | 6:
+                world.deliver(chance.randrange(6), twice=chance.random() < 0.2)
+            case 7 | 8 | 9 | 10:
                 world.device_receives(device, chance.randrange(3))
             case _:
                 world.devices[device].work()
