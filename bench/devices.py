@@ -27,10 +27,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.adapters.executors import InlineExecutor
 from edge_agent.adapters.journal import memory_journal
+from edge_agent.bootstrap import subscriptions
 from edge_agent.reports import Reports
 from edge_agent.service import AgentService, AgentSettings, Epochs, Item
 from tests.support.agents import FakeApplier, FakeProbe
-from topics import __version__, channels
+from topics import __version__
 from topics.channels import Topics
 from topics.identifiers import client_id
 from topics.program.clock import SystemClock
@@ -54,10 +55,15 @@ class SelectorBus:
     """``topics.transport.port.Bus`` on a paho client without threads; ``on_event`` is called from ``turn``."""
 
     def __init__(
-        self, port: int, name: str, filters: list[str], on_event: Handler, will: tuple[str, bytes] | None = None
+        self,
+        port: int,
+        name: str,
+        filters: list[tuple[str, int]],
+        on_event: Handler,
+        will: tuple[str, bytes] | None = None,
     ) -> None:
         self._on_event = on_event
-        self._filters = [(text, 1) for text in filters]
+        self._filters = filters
         self._tokens: dict[int, int] = {}
         self.connected = False
         self._refused = False
@@ -134,12 +140,13 @@ class Device:
         reports = Reports(TOPICS, name, journal.id, __version__, AgentSettings(name).heartbeat_seconds)
         epoch = Epochs(journal.boot).next()
         self._inbox = _Inbox(lambda: dirty(self))
-        filters = [TOPICS.filter(channel, device=name) for channel in (channels.MANIFEST, channels.COMMAND)]
 
         def happened(event: BusEvent) -> None:
             self._inbox.put(Connected(epoch, session_present=False) if isinstance(event, Connected) else event)
 
-        self.bus = SelectorBus(port, client_id("agent", name), filters, happened, reports.presence(False, epoch))
+        self.bus = SelectorBus(
+            port, client_id("agent", name), subscriptions(TOPICS, name), happened, reports.presence(False, epoch)
+        )
         self.service = AgentService(
             AgentSettings(name), topics=TOPICS, bus=self.bus, inbox=self._inbox, journal=journal,
             applier=FakeApplier(), probe=FakeProbe(name), executor=InlineExecutor(), reports=reports,
@@ -158,7 +165,7 @@ class Bare:
 
     def __init__(self, port: int, number: int, dirty: Callable[[Any], None]) -> None:
         self.seen = 0
-        self.bus = SelectorBus(port, f"bare-{device_name(number)}", [bare_topic(number)], self._happened)
+        self.bus = SelectorBus(port, f"bare-{device_name(number)}", [(bare_topic(number), 1)], self._happened)
 
     def start(self) -> None:
         self.bus.start()

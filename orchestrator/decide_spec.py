@@ -123,7 +123,9 @@ def reject_topic(topic: str, payload: bytes, error: ContractError, context: Cont
         )
     else:
         decision.publications.append(outbound.clear(f"{topic}/result"))
-    decision.note("spec rejected", warning=True, topic=topic[:_MOST_TOPIC], reasons=[str(reason) for reason in error.reasons])
+    decision.note(
+        "spec rejected", warning=True, topic=topic[:_MOST_TOPIC], reasons=[str(reason) for reason in error.reasons]
+    )
     return decision
 
 

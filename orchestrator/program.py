@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.adapters.schema import StoreVersionError
+from orchestrator.adapters.schema import DamagedStoreError, StoreVersionError
 from orchestrator.bootstrap import build
 from orchestrator.config import OPTIONS
 from topics.program import logs, runner
@@ -23,7 +23,7 @@ def _run() -> int:
     try:
         lock = DataFolderLock(options["data"])
         orchestrator = build(options)
-    except (ValueError, StoreVersionError, DataFolderInUseError) as error:
+    except (ValueError, StoreVersionError, DamagedStoreError, DataFolderInUseError) as error:
         raise OptionError(str(error)) from error
     except OSError as error:
         raise OptionError(f"--data {options['data']}: {error.strerror or error}") from error

@@ -127,8 +127,14 @@ class StoreVersionError(Exception):
     """The store was written by a newer program."""
 
 
+class DamagedStoreError(Exception):
+    """The store's file is no database, or its content contradicts itself."""
+
+
 def migrate(connection: sa.Connection) -> None:
     """Bring the schema to the newest version, in the caller's transaction. Raises ``StoreVersionError``."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins no transaction for CREATE TABLE
     META.create(connection, checkfirst=True)
     where = META.c.key == "schema"
     version = connection.execute(sa.select(META.c.value).where(where)).scalar()

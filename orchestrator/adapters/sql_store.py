@@ -22,6 +22,7 @@ from orchestrator.adapters.schema import (
     OUTGOING,
     SPECS,
     TRANSITIONS,
+    DamagedStoreError,
     migrate,
 )
 from orchestrator.model import Fleet
@@ -58,9 +59,7 @@ class SqlStore:
         self._engine = sa.create_engine(url)
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _durable_sqlite)
-        self._connection = self._engine.connect()
-        with self._connection.begin():
-            migrate(self._connection)
+        self._connection = _opened(self._engine)
         self._upserts = {
             table.name: _Write(_upsert(table, self._engine.dialect.name), self._engine.dialect)
             for table in (SPECS, DEVICES, DEPLOYMENTS, COMMANDS, OUTGOING)
@@ -117,12 +116,13 @@ class SqlStore:
     def send_again(self, *, newest: int | None = None, topics: Iterable[str] = ()) -> None:
         update = OUTGOING.update().where(OUTGOING.c.retain).values(unsent=True)
         keys = list(topics)
-        if keys:
-            update = update.where(OUTGOING.c.key.in_(keys))
-        elif newest is not None:
+        if newest is not None:
             update = update.where(OUTGOING.c.seq > self._seq - newest)
         with self._connection.begin():
-            self._connection.execute(update)
+            if not keys:
+                self._connection.execute(update)
+            for start in range(0, len(keys), 500):  # below SQLite's limit of bound parameters
+                self._connection.execute(update.where(OUTGOING.c.key.in_(keys[start : start + 500])))
 
     def next_epoch(self) -> int:
         with self._connection.begin():
@@ -236,6 +236,34 @@ def _upsert(table: sa.Table, dialect: str) -> Any:
     return statement.on_conflict_do_update(
         index_elements=keys,
         set_={column.name: statement.excluded[column.name] for column in table.columns if column.name not in kept},
+    )
+
+
+def _opened(engine: sa.Engine) -> sa.Connection:
+    """A connection to a sound store of the newest schema. Raises ``DamagedStoreError``, ``StoreVersionError``."""
+    try:
+        connection = engine.connect()
+        if engine.dialect.name == "sqlite":
+            with connection.begin():
+                findings = list(connection.exec_driver_sql("PRAGMA quick_check(3)").scalars())
+            if findings != ["ok"]:
+                raise _damaged(engine, "; ".join(" ".join(findings).splitlines()))
+        with connection.begin():
+            migrate(connection)
+    except sa.exc.OperationalError:
+        raise  # locked, full, not reachable: not the content's fault
+    except sa.exc.DatabaseError as error:
+        engine.dispose()
+        if engine.dialect.name != "sqlite":
+            raise
+        raise _damaged(engine, str(error.orig)) from error
+    return connection
+
+
+def _damaged(engine: sa.Engine, why: str) -> DamagedStoreError:
+    file = engine.url.database
+    return DamagedStoreError(
+        f"the store {file} is damaged ({why}): restore a backup, or move the file away to begin with an empty store"
     )
 
 

@@ -20,7 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.support.mqtt_client import PlainClient
 
 ROOT = "fleetbus/v1"
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 20.0
 QUIET_SECONDS = 0.3
 """A broker that has sent no further retained message for this long has sent them all (they come at once)."""
 

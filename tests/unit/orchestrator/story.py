@@ -6,7 +6,7 @@ import json
 from typing import Any, TypeVar
 
 from orchestrator import aggregation
-from orchestrator.decision import Context, Decision, Effect, Note, Render, Rendered, RenderFailed, Transition, apply
+from orchestrator.decision import Context, Decision, Note, Render, Rendered, RenderFailed, Transition, apply
 from orchestrator.inbound import decide_message, decide_timed
 from orchestrator.model import DeploymentRecord, Fleet, SpecRecord
 from topics import channels
@@ -240,7 +240,3 @@ class Story:
             else:
                 self.retained.pop(publication.topic, None)
         return self
-
-
-def effect_names(effects: list[Effect]) -> list[str]:
-    return [type(effect).__name__ for effect in effects]

@@ -41,9 +41,7 @@ def _fleet(*states: State | None, generation: int = 1) -> Story:
     ],
     ids=str,
 )
-def test_the_phase_is_that_of_all_devices(
-    states: tuple[State | None, ...], phase: str, counts: dict[str, int]
-) -> None:
+def test_the_phase_is_that_of_all_devices(states: tuple[State | None, ...], phase: str, counts: dict[str, int]) -> None:
     """Whoever reported last decides nothing."""
     aggregate = _fleet(*states).aggregate()
     assert (aggregate.phase, aggregate.counts, aggregate.total) == (phase, counts, len(states))

@@ -128,9 +128,7 @@ def test_after_a_resumed_session_the_newest_are_sent_again(store: SqlStore, bus:
     assert [topic for topic, _ in bus.sent] == [f"t{number}" for number in range(50, count)]
 
 
-def test_a_message_that_can_never_be_sent_does_not_stop_the_rest(
-    store: SqlStore, bus: HandBus, sender: Sender
-) -> None:
+def test_a_message_that_can_never_be_sent_does_not_stop_the_rest(store: SqlStore, bus: HandBus, sender: Sender) -> None:
     """It is reported like a delivered one, or it would be tried for ever."""
     bus.too_large = 5
     _put(store, ("a", b"1"), ("b", b"far too large"), ("c", b"3"))

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.orchestrator.simulation import Message, World
+from tests.unit.orchestrator.simulated_devices import Message
+from tests.unit.orchestrator.simulation import World
 from tests.unit.orchestrator.story import NAME, TOPICS, spec
 from topics import channels
 from topics.transport.port import Received

@@ -93,7 +93,11 @@ def test_every_reason_is_given_at_once() -> None:
     document["spec"]["requirements"] = {"memory": "lots"}
     document["spec"]["agents"]["count"] = -1
     result = Story().spec(json.dumps(document).encode()).result()
-    assert {reason.path for reason in result.reasons} == {"spec.colour", "spec.requirements.memory", "spec.agents.count"}
+    assert {reason.path for reason in result.reasons} == {
+        "spec.colour",
+        "spec.requirements.memory",
+        "spec.agents.count",
+    }
 
 
 def test_a_rejected_update_leaves_what_is_in_force() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from orchestrator.decision import DeviceSilent, GapDue, NotTakenUp
 from orchestrator.model import DeploymentRecord, DeviceRecord, Fleet
@@ -96,7 +97,7 @@ def test_a_manifest_is_published_ever_more_rarely() -> None:
     day = 86_400.0
     times = [time for time, _ in _ticks(watch, 0.0, day)]
     assert 40 < len(times) < 60
-    assert all(after - before > MANIFEST_SECONDS for before, after in zip(times, times[1:], strict=False))
+    assert all(after - before > MANIFEST_SECONDS for before, after in pairwise(times))
 
 
 def test_a_manifest_that_was_taken_up_is_left_alone() -> None:
