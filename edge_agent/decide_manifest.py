@@ -85,7 +85,10 @@ def begin_removal(draft: Draft, tombstone: Plan) -> None:
 def _compare(draft: Draft, event: ManifestReceived) -> None:
     plan, record = event.plan, draft.record
     if plan.generation < record.desired.generation:
+        # Its writer may have been set up anew: the status tells it which generation to go on from.
         draft.note("older generation ignored", generation=plan.generation, known=record.desired.generation)
+        draft.change(cleared=False)
+        draft.effect(PublishStatus())
     elif plan.generation > record.desired.generation:
         _enter(draft, event)
     elif plan.digest != record.desired.digest:

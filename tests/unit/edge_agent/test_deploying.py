@@ -59,12 +59,13 @@ def test_the_same_manifest_again_changes_nothing() -> None:
 
 
 def test_an_older_generation_is_ignored() -> None:
-    """Generations only grow."""
+    """Generations only grow; the status tells a writer that was set up anew where to go on."""
     story = Story().deployed(5)
     before = story.record
     story.manifest(plan(4))
     assert story.record == before
     assert story.notes == ["older generation ignored"]
+    assert story.effects_of(PublishStatus)
 
 
 def test_another_manifest_with_a_known_generation_is_refused() -> None:
