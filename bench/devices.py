@@ -74,6 +74,7 @@ class SelectorBus:
         )  # fmt: skip
         if will is not None:
             self.client.will_set(*will, qos=1, retain=True)
+        self.client.max_inflight_messages_set(0)
         self.client.on_socket_open = _without_delay
         self.client.on_socket_register_write = lambda *_: None  # packets wait for ``turn`` and its loop_write
         self.client.on_connect = lambda client, *_: client.subscribe(self._filters)

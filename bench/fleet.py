@@ -23,6 +23,7 @@ from typing import Self
 
 from bench.devices import bare_topic
 from bench.figures import Figure, environment, show
+from bench.programs import ending
 from bench.watcher import Watcher
 from cli.embedded_broker import ending_with_parent
 from tests.support.brokers import KINDS
@@ -77,15 +78,12 @@ def measure(broker: str, devices: int = 1_000) -> Iterator[Figure]:
             TOPICS.filter(channel)
             for channel in (channels.MANIFEST, channels.AGGREGATE, channels.ORCHESTRATOR_PRESENCE)
         ]
-        try:
-            with Watcher(port, filters) as watcher:
-                orchestrator.start(environment=environment())
-                watcher.wait_for("the orchestrator's presence", lambda topic, _: topic.endswith("/presence"))
-                with Simulator(port, devices):
-                    _all_known(orchestrator, devices)
-                    manifests, deployed = _deploy(watcher, devices)
-        finally:
-            orchestrator.kill()
+        with ending(orchestrator), Watcher(port, filters) as watcher:
+            orchestrator.start(environment=environment())
+            watcher.wait_for("the orchestrator's presence", lambda topic, _: topic.endswith("/presence"))
+            with Simulator(port, devices):
+                _all_known(orchestrator, devices)
+                manifests, deployed = _deploy(watcher, devices)
     baseline = f"bare paho, {devices:,} retained messages to {devices:,} subscribers: {bare:.2f} s"
     yield Figure(
         f"fleet on {broker}, spec to {devices:,} manifests seen", f"{manifests:.2f} s", baseline,

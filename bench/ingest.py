@@ -12,7 +12,7 @@ import argparse
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -90,14 +90,21 @@ def bare_client(name: str) -> mqtt.Client:
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2, client_id=name, clean_session=False, protocol=mqtt.MQTTv311, manual_ack=True
     )
-    client.max_inflight_messages_set(0xFFFF)
+    client.max_inflight_messages_set(0)  # with a limit paho walks through all that is under way at each PUBACK
     return client
+
+
+def subscribing(client: mqtt.Client, filters: list[tuple[str, int]]) -> Callable[..., None]:
+    def subscribe(*_: object) -> None:
+        client.subscribe(filters)
+
+    return subscribe
 
 
 def make_session(name: str, port: int, filters: list[tuple[str, int]]) -> None:
     """A persistent session at the broker that queues from now on."""
     client, ready = bare_client(name), threading.Event()
-    client.on_connect = lambda *_: client.subscribe(filters)
+    client.on_connect = subscribing(client, filters)
     client.on_subscribe = lambda *_: ready.set()
     client.connect("127.0.0.1", port)
     client.loop_start()
@@ -133,7 +140,7 @@ def drain_bare(name: str, port: int, filters: list[tuple[str, int]], count: int)
         if seen[0] == count:
             done.set()
 
-    client.on_connect = lambda *_: client.subscribe(filters)
+    client.on_connect = subscribing(client, filters)
     client.on_message = received
     start = time.perf_counter()
     client.connect("127.0.0.1", port)

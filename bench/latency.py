@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.figures import Figure, environment, milliseconds, quantile, show
+from bench.programs import ending
 from bench.watcher import Watcher
 from tests.support.brokers import KINDS
 from tests.support.processes import Agent, Orchestrator, spec
@@ -43,15 +44,12 @@ def measure(broker: str, specs: int = 200) -> Iterator[Figure]:
         orchestrator = Orchestrator(running.url, folder / "orchestrator")
         # The tests' agents look at their health every half second; one of a user does every ten.
         agent = Agent(running.url, DEVICE, folder / DEVICE, ("--health-every", "10"))
-        try:
+        with ending(agent, orchestrator):
             orchestrator.start(environment=environment())
             agent.start(environment=environment())
             watcher.wait_for("capabilities", lambda topic, _: topic.endswith("/capabilities"))
             _one(watcher, "warm-up")
             times = [_one(watcher, f"bench-{number}") for number in range(specs)]
-        finally:
-            agent.kill()
-            orchestrator.kill()
     for position, seen_in in enumerate(HOPS):
         values = [pair[position] for pair in times]
         p50, p99 = quantile(values, 0.5), quantile(values, 0.99)

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from bench.figures import Figure, environment, show
+from bench.programs import ending
 from bench.watcher import Watcher
-from cli.embedded_broker import ending_with_parent
 from tests.support.agents import manifest
 from tests.support.brokers import KINDS
 from tests.support.processes import Program
@@ -54,8 +52,9 @@ def measure(broker: str, seconds: float = 60.0) -> Iterator[Figure]:
             ["-m", "edge_agent", "--broker", running.url, "--device", DEVICE, "--data", str(folder / "data")],
             folder / "agent.log",
         )
-        bare = subprocess.Popen(ending_with_parent([sys.executable, "-c", BARE, str(running.port)]))
-        try:
+        bare = Program("bare", ["-c", BARE, str(running.port)], folder / "bare.log")
+        with ending(agent, bare):
+            bare.start(environment=environment())
             agent.start(environment=environment())
             watcher.publish(
                 TOPICS.topic(channels.MANIFEST, device=DEVICE, deployment=NAME), manifest(1, NAME), retain=True
@@ -68,11 +67,8 @@ def measure(broker: str, seconds: float = 60.0) -> Iterator[Figure]:
             share = 100 * (processor_seconds(agent.pid) - before) / taken
             bare_share = 100 * (processor_seconds(bare.pid) - bare_before) / taken
             memory, bare_memory = resident_mib(agent.pid), resident_mib(bare.pid)
-            assert agent.running, f"the agent ended:\n{agent.text}"
-        finally:
-            agent.kill()
-            bare.kill()
-            bare.wait()
+            assert agent.running, "the agent ended"
+            assert bare.running, "the bare client ended"
     yield Figure(
         f"agent at rest on {broker}, resident memory", f"{memory:.1f} MiB",
         f"bare paho process {bare_memory:.1f} MiB", f"< {RSS_MIB:g} MiB", memory < RSS_MIB,

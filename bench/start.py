@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.figures import Figure, environment, show
+from bench.programs import ending
 from bench.watcher import Watcher
 from orchestrator import outbound
 from orchestrator.adapters.sql_store import SqlStore, sqlite_url
@@ -85,15 +86,13 @@ def measure(broker: str, specs: int = 100, devices: int = 100) -> Iterator[Figur
         filters = [TOPICS.filter(channel) for channel in (channels.ORCHESTRATOR_PRESENCE, channels.RESULT)]
         with Watcher(running.port, filters) as watcher:
             watcher.publish(topic, canonical_json(spec("first", devices=("edge-000",))), retain=True)
-            try:
+            with ending(orchestrator):
                 began = time.monotonic()
                 orchestrator.start(environment=environment())
                 online = watcher.wait_for(
                     "online", lambda at, body: at.endswith("/presence") and json.loads(body)["online"] is True
                 )
                 answered = watcher.wait_for("the first answer", lambda at, _: at == f"{topic}/result")
-            finally:
-                orchestrator.kill()
     baseline = f"`{IMPORTS}` in a Python process: {bare:.2f} s"
     for what, at in (("online", online), ("first spec answered", answered)):
         taken = at - began

@@ -29,9 +29,9 @@ class Watcher:
         self._messages: list[tuple[float, str, bytes]] = []
         self._ready = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
-        self._client.max_inflight_messages_set(0xFFFF)
+        self._client.max_inflight_messages_set(0)
         self._client.on_socket_open = _without_delay
-        self._client.on_connect = lambda *_: self._client.subscribe(self._filters)
+        self._client.on_connect = self._on_connect
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = self._on_message
         self._port = port
@@ -75,6 +75,9 @@ class Watcher:
                     found += 1
                     if found == count:
                         return at
+
+    def _on_connect(self, *_: Any) -> None:
+        self._client.subscribe(self._filters)
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         at = time.monotonic()

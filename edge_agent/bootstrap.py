@@ -89,8 +89,8 @@ def mqtt_bus(
 def subscriptions(topics: Topics, device: str) -> list[tuple[str, int]]:
     """The agent's filters, each with its QoS.
 
-    Commands come with QoS 0: one that is lost with a connection is sent again, because the orchestrator
-    repeats what is unanswered when it sees a new session. A QoS 1 subscription costs a NATS server a consumer,
+    Commands come with QoS 0: one that is lost is sent again, because the orchestrator repeats what is
+    unanswered with every heartbeat and every new session. A QoS 1 subscription costs a NATS server a consumer,
     and each acknowledgement looks at all of them (measured with 1,000 devices: half the server's time).
     """
     return [

@@ -18,7 +18,7 @@ from edge_agent.happenings import (
     StoreManifest,
 )
 from edge_agent.model import Deployment, Plan, Step, waiting
-from topics.documents.status import Failure
+from topics.documents.status import GENERATION_REUSED, Failure
 from topics.lifecycle import State, Trigger
 
 
@@ -96,8 +96,8 @@ def _compare(draft: Draft, event: ManifestReceived) -> None:
             f"generation {plan.generation} is {record.desired.digest} here, another manifest with the same "
             "number is not taken: publish it as a new generation"
         )
-        draft.note("manifest refused", warning=True, code="generation-reused", reason=message)
-        _refuse(draft, "generation-reused", message, plan.generation)
+        draft.note("manifest refused", warning=True, code=GENERATION_REUSED, reason=message)
+        _refuse(draft, GENERATION_REUSED, message, plan.generation)
     elif record.state is State.REMOVED:
         # The tombstone is still there, so its writer has not heard the answer, or has forgotten it.
         draft.change(cleared=False, refusal=None)

@@ -42,7 +42,7 @@ def decide_presence(fleet: Fleet, presence: Presence, live: bool, context: Conte
         decision.touched.update(deployment.name for deployment in fleet.of_device(record.device))
     if record.journal != known.journal:
         _start_anew(fleet, record, context, decision)
-    if record.online and (not known.online or record.epoch != known.epoch or not same_journal):
+    if record.online:  # a birth or a heartbeat: whatever was lost on its way is sent again, until it is answered
         _send_open_commands(fleet, record, context, decision)
     return decision
 

@@ -11,7 +11,7 @@ from orchestrator.decide_spec import accepted, place_spec
 from orchestrator.decision import Context, Decision, GapDue, NotTakenUp, Transition
 from orchestrator.model import DeploymentRecord, Fleet
 from orchestrator.removal import confirm_removed, is_gone, remove_from
-from topics.documents.status import DeploymentStatus, TransitionEvent
+from topics.documents.status import GENERATION_REUSED, DeploymentStatus, TransitionEvent
 from topics.errors import ContractError
 from topics.lifecycle import State, is_allowed
 
@@ -178,7 +178,7 @@ def _outgrow(
     fleet: Fleet, record: DeploymentRecord, status: DeploymentStatus, context: Context, decision: Decision
 ) -> None:
     """A device takes only what is newer than all it has seen. It has seen more than this store knows (which was
-    set up anew), or a tombstone of the very generation that it is to take now: go on above that."""
+    set up anew), or a tombstone or another manifest of the very generation that it is to take now: go on above."""
     spec = fleet.specs.get(record.name)
     seen = max(status.desired_generation, status.generation)
     if spec is None:
@@ -190,7 +190,9 @@ def _outgrow(
                 decision.records.append(replace(spec, generation=max(spec.generation, seen + 1)))
         return
     was_taken_off = status.state in (State.REMOVING, State.REMOVED) and status.generation == seen
-    if spec.spec is None or seen < spec.generation or (seen == spec.generation and not was_taken_off):
+    failure = status.failure
+    is_another = failure is not None and failure.code == GENERATION_REUSED and failure.generation == seen
+    if spec.spec is None or seen < spec.generation or (seen == spec.generation and not (was_taken_off or is_another)):
         return
     raised = replace(spec, generation=seen + 1, problem=None)
     decision.records.append(raised)

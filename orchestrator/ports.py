@@ -73,6 +73,9 @@ class Store(Protocol):
     def to_send(self, after: int, most: int) -> list[Outgoing]:
         """The messages still to send whose ``seq`` is greater than ``after``, in order."""
 
+    def newest(self) -> int:
+        """The ``seq`` of the newest message ever put into the outbox; 0 if there was none."""
+
     def send_again(self, *, newest: int | None = None, topics: Iterable[str] = ()) -> None:
         """Mark retained messages to be sent again: all of them, the ``newest`` ones, or some topics."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.ports import Store
+from orchestrator.ports import Outgoing, Store
 from topics.errors import ContractError
 from topics.program.logs import EventLog
 from topics.transport.port import Bus
@@ -24,8 +24,10 @@ class Sender:
         self._store = store
         self._bus = bus
         self._cursor = 0
-        self._under_way: set[int] = set()
         self._more = True
+        # What is sent again has its own place: up to ``_again_until``, and behind everything that is new.
+        self._again = self._again_until = 0
+        self._under_way: set[int] = set()
 
     def news(self) -> None:
         """Something new stands in the outbox."""
@@ -37,9 +39,10 @@ class Sender:
         self.rewind()
 
     def rewind(self) -> None:
-        """Look at the whole outbox again."""
-        self._cursor = 0
-        self._more = True
+        """Look at the whole outbox again. New messages overtake it: a spec's answer does not wait until ten
+        thousand manifests are repeated. No order is lost, for of a topic there is only the newest message."""
+        self._cursor = self._again_until = self._store.newest()
+        self._again = 0
 
     def delivered(self, token: int) -> None:
         self._under_way.discard(token)
@@ -47,12 +50,8 @@ class Sender:
     def pump(self) -> list[int]:
         """Hand over what the window allows. Returns messages that can never be sent, as if delivered."""
         hopeless: list[int] = []
-        while self._more and self._bus.connected and len(self._under_way) < WINDOW:
-            batch = self._store.to_send(self._cursor, WINDOW - len(self._under_way))
-            if not batch:
-                self._more = False
+        while self._bus.connected and len(self._under_way) < WINDOW and (batch := self._next()):
             for item in batch:
-                self._cursor = item.seq
                 if item.seq in self._under_way:
                     continue
                 try:
@@ -63,3 +62,16 @@ class Sender:
                 else:
                     self._under_way.add(item.seq)
         return hopeless
+
+    def _next(self) -> list[Outgoing]:
+        """What is new, else what is sent again, as far as the window allows; empty if that is all."""
+        room = WINDOW - len(self._under_way)
+        if self._more:
+            batch = self._store.to_send(self._cursor, room)
+            if batch:
+                self._cursor = batch[-1].seq
+                return batch
+            self._more = False
+        batch = self._store.to_send(self._again, room) if self._again < self._again_until else []
+        self._again = batch[-1].seq if batch else self._again_until
+        return [item for item in batch if item.seq <= self._again_until]

@@ -92,6 +92,7 @@ class Orchestrator:
         self._component_kinds = component_kinds
         self._max_payload_bytes = max_payload_bytes
         self._version = version
+        self._device_prefix = f"{topics.root}/devices/"
         self._inbox: Inbox[Incoming] = Inbox()
         self._timers: Timers[Timed] = Timers()
         self._stopping = threading.Event()
@@ -107,6 +108,7 @@ class Orchestrator:
         self._next_tick = 0.0
         self._delivered: list[int] = []
         self._mark_at = 0.0
+        self._now = clock.monotonic()  # of this turn: one reading for a batch of messages
         self._bus = bus(self)
         self._sender = Sender(store, self._bus)
 
@@ -154,6 +156,7 @@ class Orchestrator:
         events: list[Incoming] = [*self._timers.due(now)]
         linger = LINGER_SECONDS if self._fading_load(now) > BUSY_MESSAGES else 0.0
         events += self._inbox.take(BATCH, 0.0 if events else self._wait(now, timeout), linger)
+        self._now = self._clock.monotonic()
         context = Context(self._topics, self._clock.wall(), self._component_kinds, self._max_payload_bytes)
         unit = Unit()
         effects: list[object] = []
@@ -218,7 +221,7 @@ class Orchestrator:
         self._stale.update(dict.fromkeys(decision.touched))
         changed = [record for record in decision.records if isinstance(record, DeploymentRecord)]
         if changed:
-            self._watch.look(changed, self._clock.monotonic())
+            self._watch.look(changed, self._now)
         for key in decision.dropped:
             self._watch.forget(key)
 
@@ -232,10 +235,9 @@ class Orchestrator:
 
     def _hear(self, message: Received, context: Context) -> None:
         """Any live message is a sign of life; a retained one says nothing about now."""
-        prefix = f"{self._topics.root}/devices/"
-        if not message.retain and message.topic.startswith(prefix):
-            device = message.topic[len(prefix) :].partition("/")[0]
-            self._watch.heard(device, self._clock.monotonic())
+        if not message.retain and message.topic.startswith(self._device_prefix):
+            device = message.topic[len(self._device_prefix) :].partition("/")[0]
+            self._watch.heard(device, self._now)
             self._fleet.seen[device] = context.wall
 
     def _greet(self, event: Connected) -> None:

@@ -113,6 +113,9 @@ class SqlStore:
             found = self._connection.execute(_TO_SEND, {"after": after, "most": most})
             return [Outgoing(*row) for row in found]
 
+    def newest(self) -> int:
+        return self._seq
+
     def send_again(self, *, newest: int | None = None, topics: Iterable[str] = ()) -> None:
         update = OUTGOING.update().where(OUTGOING.c.retain).values(unsent=True)
         keys = list(topics)

@@ -40,11 +40,14 @@ def assert_converged(
         ] == [(device, True, State.DEPLOYED, generation, generation) for device in sorted(devices)],
     )  # fmt: skip
     wanted = expected_topics(name, devices, spec_retained)
-    site.observer.wait(
-        "exactly the deployment's retained topics", lambda: retained_of(site, name).keys() == wanted,
-        lambda: set(retained_of(site, name)) ^ wanted,
-    )  # fmt: skip
-    kept = retained_of(site, name)
+    kept: dict[str, bytes] = {}
+
+    def exactly() -> bool:
+        nonlocal kept
+        kept = retained_of(site, name)
+        return kept.keys() == wanted
+
+    site.observer.wait("exactly the deployment's retained topics", exactly, lambda: kept.keys() ^ wanted)
     for device in devices:
         payload = kept[f"devices/{device}/manifests/{name}"]
         status = json.loads(kept[f"devices/{device}/status/{name}"])

@@ -67,7 +67,27 @@ def test_death_while_staged_keeps_the_generation_waiting(shared_site: Site, devi
     assert_converged(shared_site, name, 2, "two", device.device)
 
 
-@pytest.mark.parametrize("place", ["agent.state.Failed=kill", "agent.state.RollingBack=kill", "agent.state.Deployed=kill"])
+@pytest.mark.parametrize(
+    "place", [f"agent.{place}-commit=kill:{visit}" for place in ("before", "after") for visit in (1, 2, 3)]
+)
+def test_a_command_survives_the_death_of_the_agent(shared_site: Site, device: Agent, place: str) -> None:
+    """It is sent to each new session of the device until that has answered; it is done once."""
+    name = name_for(device)
+    shared_site.publish(spec(name, "two", devices=(device.device,), activation={"mode": "manual"}))
+    shared_site.observer.wait_state(device.device, name, "Staged", 2)
+    device.kill()
+    shared_site.observer.wait_aggregate(name, "the will", lambda found: not found["devices"][0]["online"])
+    shared_site.command(name, "activate", f"go-{name}")
+    device.start(failpoints=place)
+    assert device.wait_ended() == -9, device.text
+    shared_site.start_agent(device.device)
+    assert_converged(shared_site, name, 2, "two", device.device)
+    answers = shared_site.observer.status(device.device, name)["commands"]
+    answered = [(item["id"], item["outcome"]) for item in answers if item["action"] == "activate"]
+    assert answered == [(f"go-{name}", "done")]
+
+
+@pytest.mark.parametrize("place", [f"agent.state.{state}=kill" for state in ("Failed", "RollingBack", "Deployed")])
 def test_a_rollback_survives_the_death_of_the_agent(shared_site: Site, device: Agent, place: str) -> None:
     """The update cannot be written; the agent dies while it fails, restores, or has restored."""
     name = name_for(device)

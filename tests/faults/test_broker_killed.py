@@ -5,6 +5,9 @@ GUARDS-BROKER
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from tests.faults.converged import assert_converged, assert_not_written_again, assert_removed
 from tests.support.observer import retained
 from tests.support.processes import Site, spec
@@ -32,11 +35,11 @@ def test_a_broker_killed_and_restarted(site: Site) -> None:
 
 
 def test_a_broker_killed_in_the_middle_of_an_update(site: Site) -> None:
-    """Whatever was on its way at that moment arrives after all: three updates, killed after each at once."""
+    """Whatever was on its way at that moment arrives after all: two updates, killed after each at once."""
     deployed(site)
-    for generation in (2, 3, 4):
+    for generation in (2, 3):
         site.publish(spec(NAME, f"text {generation}", devices=DEVICES))
-        site.observer.wait_result(NAME, "acceptance", lambda found, it=generation: found["generation"] == it)
+        site.observer.wait_result(NAME, "acceptance", partial(is_generation, generation))
         site.broker.kill()
         site.broker.start()
         publish_spec_again(site, f"text {generation}")
@@ -51,8 +54,9 @@ def test_a_broker_that_comes_back_empty_is_told_everything(site: Site) -> None:
     mark = site.observer.count
     site.broker.restart(empty=True)
     site.observer.wait(
-        "every retained topic", lambda: topics <= site.observer.topics(mark), lambda: topics - site.observer.topics(mark)
-    )
+        "every retained topic", lambda: topics <= site.observer.topics(mark),
+        lambda: topics - site.observer.topics(mark),
+    )  # fmt: skip
     assert_converged(site, NAME, 1, "one", *DEVICES, spec_retained=False)
     assert set(retained(site.url)) == topics
     for device in DEVICES:
@@ -120,6 +124,10 @@ def test_an_empty_broker_and_a_killed_orchestrator(site: Site) -> None:
     site.broker.restart(empty=True)
     site.start_orchestrator()
     assert_converged(site, NAME, 1, "one", *DEVICES, spec_retained=False)
+
+
+def is_generation(generation: int, result: dict[str, Any]) -> bool:
+    return bool(result["generation"] == generation)
 
 
 def publish_spec_again(site: Site, text: str) -> None:

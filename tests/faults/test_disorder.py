@@ -29,9 +29,10 @@ def recorded(site: Site) -> Iterator[tuple[Site, list[tuple[str, bytes, bool]]]]
             site.publish(spec(NAME, f"text {generation}", devices=DEVICES))
             assert_converged(site, NAME, generation, f"text {generation}", *DEVICES)
         kept = set(retained(site.url))
-        yield site, [
-            (topic, payload, topic.removeprefix(ROOT + "/") in kept) for topic, payload, _ in list(client.messages)
-        ]
+        yield (
+            site,
+            [(topic, payload, topic.removeprefix(ROOT + "/") in kept) for topic, payload, _ in list(client.messages)],
+        )
 
 
 def send(site: Site, messages: list[tuple[str, bytes, bool]], *, retain: bool = True) -> None:

@@ -8,15 +8,18 @@ GUARDS-ORCHESTRATOR
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.faults.converged import assert_converged, assert_not_written_again, assert_removed
+from tests.faults.relay import Relay
 from tests.support.observer import retained
-from tests.support.processes import Site, spec
+from tests.support.processes import Orchestrator, Site, spec
 
 NAME, DEVICES = "app", ("edge-01", "edge-02")
 PLACES = ("before-commit", "after-commit", "after-acknowledge", "after-publish")
-VISITS = (1, 2, 3, 5, 8)
+VISITS = (1, 3, 6)
 
 
 def run_until_killed(site: Site, place: str, visit: int) -> None:
@@ -45,7 +48,7 @@ def test_deploying_survives_the_death_of_the_orchestrator(site: Site, place: str
 def test_deleting_survives_the_death_of_the_orchestrator(site: Site, place: str) -> None:
     """The empty retained payload is gone from the broker at once: only the session still has it."""
     site.start(*DEVICES)
-    for visit in (1, 2, 4):
+    for visit in (1, 3):
         site.publish(spec(NAME, f"before {visit}", devices=DEVICES))
         site.observer.wait_phase(NAME, "Deployed")
         assert site.orchestrator.stop()[0] == 0
@@ -55,30 +58,69 @@ def test_deleting_survives_the_death_of_the_orchestrator(site: Site, place: str)
         assert_removed(site, NAME, *DEVICES)
 
 
+def test_reports_sent_while_it_is_dead_are_all_stored(site: Site) -> None:
+    """It dies after the manifests went out; the devices finish without it, and their events wait at the broker."""
+    for device in DEVICES:
+        site.start_agent(device)
+    site.publish(spec(NAME, "one", devices=DEVICES))
+    for visit in (2, 3, 4, 5, 6, 7):
+        site.command(NAME, "retry", f"idle-{visit}")
+        run_until_killed(site, "after-publish", visit)
+        if all(f"devices/{device}/manifests/{NAME}" in retained(site.url) for device in DEVICES):
+            break
+    for device in DEVICES:
+        site.observer.wait_state(device, NAME, "Deployed", 1)
+    site.start_orchestrator()
+    assert_converged(site, NAME, 1, "one", *DEVICES)
+
+
 @pytest.mark.parametrize("place", PLACES)
-def test_reports_sent_while_it_dies_are_all_stored(site: Site, place: str) -> None:
-    """It is alive when the manifest goes out and dies while the devices report."""
+def test_a_command_survives_the_death_of_the_orchestrator(site: Site, place: str) -> None:
+    """Commands are not retained: only its session, its store and its outbox carry one over. Done once."""
     site.start(*DEVICES)
-    for visit in (2, 6):
-        site.orchestrator.kill()
-        site.publish(spec(NAME, f"visit {visit}", devices=DEVICES))
+    site.publish(spec(NAME, "one", devices=DEVICES, activation={"mode": "manual"}))
+    for device in DEVICES:
+        site.observer.wait_state(device, NAME, "Staged", 1)
+    site.observer.wait_aggregate(NAME, "both Staged", lambda found: found["counts"] == {"Staged": 2})
+    assert site.orchestrator.stop()[0] == 0
+    site.command(NAME, "activate", "go")
+    for visit in (1, 2):
         run_until_killed(site, place, visit)
-        for device in DEVICES:  # what can be done without it is done before it returns
-            if f"devices/{device}/manifests/{NAME}" in retained(site.url):
-                site.observer.wait(
-                    "the device to settle", lambda it=device: site.observer.status(it, NAME).get("state") == "Deployed"
-                )
+    site.start_orchestrator()
+    assert_converged(site, NAME, 1, "one", *DEVICES)
+    aggregate = site.observer.wait_aggregate(
+        NAME, "both answers", lambda found: [item["outcome"] for item in found["commands"]] == ["done", "done"]
+    )
+    assert {item["id"] for item in aggregate["commands"]} == {"go"}
+
+
+def test_a_message_that_was_sent_and_not_acknowledged_is_sent_again(site: Site, tmp_path: Path) -> None:
+    """A command is decided, committed and written to a connection from which nothing arrives any more; then the
+    orchestrator is killed. Its outbox still has the row, because no PUBACK has come."""
+    with Relay(site.broker.port) as relay:
+        site.orchestrator = Orchestrator(relay.url, tmp_path / "relayed")
+        site.start(*DEVICES)
+        site.publish(spec(NAME, "one", devices=DEVICES, activation={"mode": "manual"}))
+        site.observer.wait_aggregate(NAME, "both Staged", lambda found: found["counts"] == {"Staged": 2})
+        relay.swallowing = True
+        site.command(NAME, "activate", "go")
+        site.observer.wait(
+            "the commands in the store", lambda: len(site.orchestrator.query("SELECT id FROM commands")) == len(DEVICES)
+        )
+        log = site.orchestrator.text
+        site.observer.wait("the turn after it", lambda: "action=activate" in site.orchestrator.text, lambda: log)
+        site.orchestrator.kill()
+        relay.swallowing = False
         site.start_orchestrator()
-        generation = 1 + (visit == 6)
-        assert_converged(site, NAME, generation, f"visit {visit}", *DEVICES)
+        assert_converged(site, NAME, 1, "one", *DEVICES)
 
 
 def test_dying_again_and_again_loses_nothing(site: Site) -> None:
-    """Twelve deaths in a row at ever other places, one spec, no message twice with effect."""
+    """Eight deaths in a row at ever other places, one spec, no message twice with effect."""
     for device in DEVICES:
         site.start_agent(device)
     site.publish(spec(NAME, "through it all", devices=DEVICES))
-    for visit in (1, 2, 3):
+    for visit in (1, 2):
         for place in PLACES:
             site.command(NAME, "retry", f"idle-{visit}-{place}")
             run_until_killed(site, place, visit)

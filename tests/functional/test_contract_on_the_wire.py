@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ def test_programs_that_start_before_the_broker_wait_for_it(broker: Broker, tmp_p
         agent = site.agent(DEVICE)
         agent.start()
         for program in (site.orchestrator, agent):
-            site.observer.wait(f"the first attempt of {program.name}", lambda it=program: "connect" in it.text)
+            site.observer.wait(f"the first attempt of {program.name}", partial(says_connect, program))
         broker.start()
         site.observer.wait("presence of both", lambda: all(
             (site.observer.last(topic) or {"online": False})["online"]
@@ -180,6 +181,10 @@ def test_programs_that_start_before_the_broker_wait_for_it(broker: Broker, tmp_p
         ))  # fmt: skip
         site.publish(spec("early", devices=(DEVICE,)))
         site.observer.wait_phase("early", "Deployed", 1)
+
+
+def says_connect(program: Program) -> bool:
+    return "connect" in program.text
 
 
 def test_sigterm_ends_the_orchestrator_in_time_and_it_goes_on_where_it_was(broker: Broker, tmp_path: Path) -> None:

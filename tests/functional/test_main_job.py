@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import http.server
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import yaml
 from tests.functional.chart_servers import WebServer, index_of, send
 from tests.support.brokers import KINDS
 from tests.support.observer import publish, retained
-from tests.support.processes import REPOSITORY, Agent, Site, spec
+from tests.support.processes import Agent, Site, spec
 from tests.unit.charts.chart_files import WEB, archive, write
 from topics.lifecycle import STAGES
 
@@ -53,7 +52,7 @@ def deploy(site: Site, name: str, text: str = "1", generation: int = 1, **body: 
 
 def block(agent: Agent, deployment: str, other: str) -> Path:
     """Put a foreign file where a component ``other`` of the deployment, not applied yet, has to be written."""
-    [own] = [path for path in agent.manifests.glob(f"fleetbus-{deployment}-0050-*.yaml")]
+    [own] = list(agent.manifests.glob(f"fleetbus-{deployment}-0050-*.yaml"))
     foreign = own.with_name(name_of_file(deployment, other))
     foreign.write_text("# somebody else's\n")
     return foreign
@@ -88,8 +87,9 @@ def test_a_yaml_spec_is_deployed_on_every_selected_device(site: Site) -> None:
     aggregate = site.observer.wait_phase("from-yaml", "Deployed", 1)
     assert aggregate["counts"] == {"Deployed": 2}
     for device in (PRESS, PAINT):
-        site.observer.wait("five transitions", lambda name=device: len(transitions(site, name, "from-yaml")) == 5)
-        assert transitions(site, device, "from-yaml") == [(n, str(stage)) for n, stage in enumerate(STAGES, start=1)]
+        wanted = [(number, str(stage)) for number, stage in enumerate(STAGES, start=1)]
+        site.observer.wait("five transitions", partial(has_transitions, site, device, "from-yaml", len(wanted)))
+        assert transitions(site, device, "from-yaml") == wanted
         kinds = {item["kind"] for item in site.agents[device].objects() if item["metadata"]["labels"]
                  ["fleetbus.io/deployment"] == "from-yaml"}  # fmt: skip
         assert kinds == {"Namespace", "ConfigMap"}
@@ -498,6 +498,10 @@ def test_sigterm_ends_an_agent_in_time_and_says_goodbye(site: Site) -> None:
 
 def transitions(site: Site, device: str, name: str) -> list[tuple[int, str]]:
     return [(event["sequence"], event["target"]) for event in site.observer.transitions(device, name)]
+
+
+def has_transitions(site: Site, device: str, name: str, count: int) -> bool:
+    return len(transitions(site, device, name)) == count
 
 
 def own_stamps(site: Site, name: str) -> dict[str, Any]:

@@ -6,10 +6,12 @@ connects again by itself, because brokers die in the tests that use it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -186,11 +188,13 @@ def retained(url: str) -> dict[str, bytes]:
 def _until_quiet(client: PlainClient) -> Iterator[tuple[str, bytes]]:
     seen = -1
     while seen < len(client.messages):
-        seen = len(client.messages)
-        try:
-            client.wait_until(lambda seen=seen: len(client.messages) > seen, "message", QUIET_SECONDS)  # type: ignore[misc]
-        except TimeoutError:
-            break
+        seen = before = len(client.messages)
+        with contextlib.suppress(TimeoutError):  # then it is quiet, and the loop ends
+            client.wait_until(partial(_has_more, client, before), "message", QUIET_SECONDS)
     for topic, payload, kept in list(client.messages):
         if kept:
             yield topic.removeprefix(ROOT + "/"), payload
+
+
+def _has_more(client: PlainClient, count: int) -> bool:
+    return len(client.messages) > count

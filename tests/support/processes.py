@@ -136,7 +136,8 @@ class Agent(Program):
 
     def data_of(self, deployment: str) -> list[dict[str, str]]:
         """The ``data`` of the ConfigMaps that a deployment put here."""
-        return [item["data"] for item in self.objects() if item["metadata"].get("namespace") == deployment and "data" in item]
+        own = [item for item in self.objects() if item["metadata"].get("namespace") == deployment]
+        return [item["data"] for item in own if "data" in item]
 
 
 class Orchestrator(Program):
@@ -160,7 +161,7 @@ class Orchestrator(Program):
 
     def transitions(self, deployment: str, device: str, journal: str) -> list[tuple[int, str | None, str]]:
         """(sequence, source, target) of every stored transition, in order."""
-        return self.query(  # type: ignore[return-value]  # three columns
+        return self.query(
             "SELECT sequence, source, target FROM transitions WHERE name = ? AND device = ? AND journal = ? "
             "ORDER BY sequence",
             deployment, device, journal,

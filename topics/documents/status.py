@@ -7,6 +7,10 @@ from topics.documents.command import CommandOutcome
 from topics.identifiers import DeploymentName, DeviceId
 from topics.lifecycle import State, Trigger
 
+GENERATION_REUSED = "generation-reused"
+"""The code of a refusal: the device has another manifest under this very generation. Whoever numbers the
+generations must go on above it."""
+
 
 class Failure(Message):
     """Why a stage failed, and what happens next.

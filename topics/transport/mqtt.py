@@ -121,7 +121,8 @@ class MqttBus:
             )
         if settings.transport == "websockets":
             client.ws_set_options(path=settings.path)
-        client.max_inflight_messages_set(0xFFFF)
+        # No limit of paho's: with one it walks through all that is under way at each PUBACK. Callers have a window.
+        client.max_inflight_messages_set(0)
         client.max_queued_messages_set(0)
         # A fleet must not come back in step; paho doubles the delay from the shortest to the longest.
         shortest, longest = self._reconnect_seconds

@@ -28,10 +28,17 @@ class ManifestFolder:
         self._emptied_at: dict[str, float] = {}
 
     def refuse_foreign(self, planned: Iterable[PlannedFile], owned: Iterable[str]) -> None:
-        """Raise unless every planned name is free or owned."""
+        """Raise unless every planned name is free, owned, or holds exactly what would be written.
+
+        The last is what a device finds that lost its data folder and kept its manifests: its own files.
+        """
         names = frozenset(owned)
         for file in planned:
-            if file.name not in names and os.path.lexists(self.path / file.name):
+            if file.name in names or not os.path.lexists(self.path / file.name):
+                continue
+            with files.apply_errors("to read the manifest folder", file.part):
+                found = files.sha256_of(self.path, file.name)
+            if found != file.sha256:
                 raise ApplyError(
                     "foreign-file",
                     f"{self.path / file.name} is there and was not written by this agent; move it away",
