@@ -75,13 +75,13 @@ def test_a_heartbeat_ends_the_silence() -> None:
     assert story.fleet.devices["a"].online
 
 
-def test_a_command_held_back_during_silence_is_sent_with_the_next_heartbeat() -> None:
-    """It waited for the device, not for a new session."""
+def test_a_command_is_sent_with_every_heartbeat_until_it_is_answered() -> None:
+    """It waited for the device, not for a new session; and what was lost on its way is not lost for good."""
     story = _running().timed(DeviceSilent("a")).command("retry")
     assert story.commands_to("a") == []
     [sent] = story.presence("a").commands_to("a")
     assert (sent.id, sent.action) == ("c1", Action.RETRY)
-    assert story.presence("a").commands_to("a") == []
+    assert story.presence("a").commands_to("a") == [sent]
 
 
 def test_a_heartbeat_by_itself_touches_nothing() -> None:
