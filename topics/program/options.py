@@ -60,6 +60,7 @@ BROKER_OPTIONS: tuple[Option, ...] = (
     Option("root", "topic root", default=DEFAULT_ROOT),
 )
 
+
 def one_of(*words: str) -> Callable[[str], str]:
     """A parser that takes these words only, in any case."""
 
@@ -72,9 +73,7 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 
 LOG_OPTIONS: tuple[Option, ...] = (
-    Option(
-        "log-level", "debug, info, warning or error", one_of("debug", "info", "warning", "error"), default="info"
-    ),
+    Option("log-level", "debug, info, warning or error", one_of("debug", "info", "warning", "error"), default="info"),
     Option("log-format", "text or json", one_of("text", "json"), default="text"),
 )
 
