@@ -31,7 +31,7 @@ demo: $(STAMP) ## broker, orchestrator and three agents; specs move through the 
 
 test: $(STAMP) ## all tests; on Debian as root it installs what they need, elsewhere it skips with the reason
 	@sh tests/setup/debian-packages.sh
-	@sh tests/setup/docker-engine.sh
+	@bash tests/setup/docker-engine.sh
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 unit: $(STAMP) ## the tests of the core alone: seconds, nothing but Python

@@ -80,7 +80,8 @@ def machine() -> str:
         f"Measured {datetime.now(UTC):%Y-%m-%d} on {_first(Path('/proc/cpuinfo'), 'model name') or platform.machine()}, "
         f"{os.cpu_count()} cores (virtual machine), {memory:.0f} GiB, Linux {platform.release()}; "
         f"Python {platform.python_version()}, {mosquitto.splitlines()[0].strip() if mosquitto else 'no mosquitto'}, "
-        f"{_output([str(server_binary()), '--version']).strip()}; {parts}.\n"
+        f"{_output([str(server_binary()), '--version']).strip()}; {parts}. "
+        f"Load average at the end (the benchmarks' own work included): {os.getloadavg()[1]:.1f}.\n"
     )
 
 
