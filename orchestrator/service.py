@@ -58,10 +58,6 @@ message as acknowledgements come in (measured: batches of 1 to 10 without this, 
 
 LINGER_SECONDS = 0.01
 
-MARK_SECONDS, MARK_MANY = 0.25, 500
-"""How long, and how many, delivered messages may stand in the outbox as unsent. A kill in between sends them
-once more, which changes nothing; a transaction for each PUBACK is what this saves."""
-
 RENDER_RETRY_SECONDS = (5.0, 300.0)
 
 _LOG = EventLog("fleetbus.orchestrator")
@@ -106,8 +102,6 @@ class Orchestrator:
         self._load = 0.0  # messages of the recent past, fading
         self._load_at = 0.0
         self._next_tick = 0.0
-        self._delivered: list[int] = []
-        self._mark_at = 0.0
         self._now = clock.monotonic()  # of this turn: one reading for a batch of messages
         self._bus = bus(self)
         self._sender = Sender(store, self._bus)
@@ -142,7 +136,6 @@ class Orchestrator:
             sign_of_life()
         self._renderers.stop()
         self._bus.stop(self.presence(self.epoch, online=False))
-        self._mark_delivered()
         self._store.close()
 
     def stop(self) -> None:
@@ -166,7 +159,6 @@ class Orchestrator:
             self._decide(event, context, unit, effects)
         self._tick(context, unit, effects)
         self._add_aggregates(context, unit)
-        self._add_delivered(unit)
         if unit:
             reach("orchestrator.before-commit")
             if self._store.commit(unit):
@@ -191,8 +183,6 @@ class Orchestrator:
     def _wait(self, now: float, timeout: float) -> float:
         """How long to wait for something to happen: until a timer or a postponed aggregate is due."""
         wait = self._timers.wait(now, timeout)
-        if self._delivered:
-            wait = max(0.0, min(wait, self._mark_at - now))
         return max(0.0, min(wait, self._aggregates_at - now)) if self._stale else wait
 
     def _decide(self, event: Incoming, context: Context, unit: Unit, effects: list[object]) -> None:
@@ -205,9 +195,9 @@ class Orchestrator:
                 self._take(decide_message(self._fleet, event.topic, event.payload, live, context), unit, effects)
             case Delivered():
                 self._sender.delivered(event.token)
-                self._note_delivered(event.token)
+                unit.delivered.append(event.token)
             case Connected():
-                self._greet(event)
+                self._greet(event, unit)
             case Disconnected():
                 self._heard_live.clear()
                 _LOG.warning("disconnected", why=event.reason)
@@ -240,9 +230,9 @@ class Orchestrator:
             self._watch.heard(device, self._now)
             self._fleet.seen[device] = context.wall
 
-    def _greet(self, event: Connected) -> None:
+    def _greet(self, event: Connected, unit: Unit) -> None:
         """Everything is published again where the broker knows nothing of us: it lost what it had."""
-        self._mark_delivered()  # before what is delivered is marked to be sent again
+        self._mark_delivered(unit)
         topic, payload = self.presence(event.epoch, online=True)
         self._bus.publish(topic, payload, qos=1, retain=True, token=0)
         self._sender.repeat(everything=not event.session_present)
@@ -257,7 +247,7 @@ class Orchestrator:
         for event in events:
             self._take(decide_timed(self._fleet, event, context), unit, effects)
         if again:
-            self._mark_delivered()
+            self._mark_delivered(unit)
             topics = [self._topics.topic(channels.MANIFEST, deployment=name, device=device) for name, device in again]
             self._store.send_again(topics=topics)
             self._sender.rewind()
@@ -277,22 +267,12 @@ class Orchestrator:
             now = self._clock.monotonic()
         self._aggregates_at = now + (now - start) / AGGREGATE_SHARE
 
-    def _note_delivered(self, token: int) -> None:
-        if token:  # the presence is not of the outbox
-            if not self._delivered:
-                self._mark_at = self._clock.monotonic() + MARK_SECONDS
-            self._delivered.append(token)
-
-    def _add_delivered(self, unit: Unit) -> None:
-        """With a transaction that is made anyway, or when they are many or old."""
-        due = len(self._delivered) >= MARK_MANY or self._clock.monotonic() >= self._mark_at
-        if self._delivered and (unit or due):
-            unit.delivered, self._delivered = self._delivered, []
-
-    def _mark_delivered(self) -> None:
-        if self._delivered:
-            self._store.commit(Unit(delivered=self._delivered))
-            self._delivered = []
+    def _mark_delivered(self, unit: Unit) -> None:
+        """Before messages are marked to be sent again: a delivery that was confirmed earlier in this very batch
+        must not undo that mark, or an emptied broker would never get the message."""
+        if unit.delivered:
+            self._store.commit(Unit(delivered=unit.delivered))
+            unit.delivered = []
 
     def _perform(self, effect: object) -> None:
         match effect:

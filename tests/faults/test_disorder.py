@@ -66,8 +66,11 @@ def test_reports_delivered_again_in_any_order_change_nothing(
     settled(site)
     for device in DEVICES:
         assert_whole_history_of(site, device, before[device]["sequence"])
-    rows = site.orchestrator.query("SELECT device, generation, state, sequence FROM deployments WHERE name = ?", NAME)
-    assert sorted(rows) == [(device, 3, "Deployed", before[device]["sequence"]) for device in DEVICES]
+    rows = site.orchestrator.query(
+        "SELECT device, generation, state, sequence, event_sequence, ahead FROM deployments WHERE name = ?", NAME
+    )
+    ends = {device: before[device]["sequence"] for device in DEVICES}
+    assert sorted(rows) == [(device, 3, "Deployed", ends[device], ends[device], "[]") for device in DEVICES]
 
 
 def test_old_manifests_delivered_again_change_nothing(recorded: tuple[Site, list[tuple[str, bytes, bool]]]) -> None:
