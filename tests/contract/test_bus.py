@@ -425,12 +425,20 @@ def test_a_frozen_broker_is_given_up_and_found_again(broker_kind: str, tmp_path:
         with running(url, answer_seconds=2.0) as program:
             os.kill(broker.pid, signal.SIGSTOP)
             try:
+                wait_until_stopped(broker.pid)
                 program.publish("t", b"x", 3)
                 program.wait_for(Disconnected)
             finally:
                 os.kill(broker.pid, signal.SIGCONT)
             assert program.wait_for(Delivered).token == 3
             assert len(program.all(Delivered)) == 1
+
+
+def wait_until_stopped(pid: int) -> None:
+    """Until every thread of the process has stopped: on a busy machine one may go on for a moment."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while any("\nState:\tT" not in (task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()):
+        assert time.monotonic() < deadline, "the broker does not stop"
 
 
 @pytest.mark.parametrize("silent_about", [CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBLISH])
