@@ -1,7 +1,12 @@
 """kill -9 of an agent: on entering every state, and at each of its fail-points, with the real orchestrator.
 
-Tried by hand, guard by guard, in a copy of the tree:
-GUARDS-AGENT
+Each guard was taken out of a copy of the tree, and these tests failed then (on Mosquitto):
+
+- files are written again although they hold what they should: every update killed after a write;
+- a started agent does not go on with the step that its journal names: every update killed before Deployed.
+
+An outbox that is emptied at every start fails nothing here, because two other guards stand behind it:
+every status is published again on connect, and the orchestrator asks for missing transitions.
 """
 
 from __future__ import annotations
@@ -15,7 +20,8 @@ from tests.support.processes import Agent, Site, spec
 
 PLACES = [
     *(f"agent.{place}=kill:{visit}" for place in ("before-commit", "after-commit") for visit in (1, 3, 5)),
-    *(f"agent.{place}=kill:{visit}" for place in ("after-acknowledge", "after-publish") for visit in (1, 2)),
+    "agent.after-acknowledge=kill",  # all that waits may come in one batch, so there may be no second round
+    *(f"agent.after-publish=kill:{visit}" for visit in (1, 2)),
     *(f"agent.{when}-{step}=kill" for step in ("check", "download", "apply") for when in ("before", "after")),
     *(f"agent.{when}-initialize=kill" for when in ("before", "after")),
     *(f"agent.state.{state}=kill" for state in ("Created", "Prepared", "Downloading", "Configuration", "Deployed")),

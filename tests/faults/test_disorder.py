@@ -1,6 +1,11 @@
 """Duplicates, stale messages, messages in another order, late wills: they change nothing.
 
-GUARDS-DISORDER
+Each guard was taken out of a copy of the tree, and these tests failed then (on Mosquitto):
+
+- no check of a will's epoch: the late will;
+- no request for missing transitions: the lost transitions (and the new stores of ``test_set_up_anew``);
+- events that are here already are taken again, or older statuses are: the reports in any order;
+- the agent takes a manifest of an older generation: both tests of old manifests.
 """
 
 from __future__ import annotations

@@ -1,6 +1,12 @@
 """A data folder is lost: the orchestrator's store, or a device's journal. The others help it up again.
 
-GUARDS-ANEW
+Each guard was taken out of a copy of the tree, and these tests failed then (on Mosquitto):
+
+- generations are not raised above those of the devices (``_outgrow``): all four of a new store that deploys;
+- no request for missing transitions: the same, and the deletion;
+- another manifest under the same generation does not raise it: the changed spec of the same generation;
+- an agent that ignores an older generation says nothing: the name that was removed before;
+- files that hold exactly what would be written are somebody else's: the device set up anew with its files.
 """
 
 from __future__ import annotations
@@ -73,7 +79,7 @@ def test_a_new_store_finds_a_device_that_returns_later(site: Site) -> None:
 
 
 def test_a_new_store_can_delete_what_it_never_deployed(site: Site) -> None:
-    """The tombstone's generation must be above the device's, even if the device comes back after the deletion."""
+    """The tombstone's generation is above the device's, which is away until after the deletion."""
     at_generation_3(site)
     for device in DEVICES:
         site.agents[device].kill()
