@@ -213,7 +213,14 @@ class EmbeddedBroker:
         return [str(binary), "-c", str(configuration)], lock
 
 
-def run_foreground(data: Path, *, port: int = 1883, ws_port: int | None = 9001, host: str = "127.0.0.1") -> int:
+def run_foreground(
+    data: Path,
+    *,
+    port: int = 1883,
+    ws_port: int | None = 9001,
+    host: str = "127.0.0.1",
+    sync_interval: str = SYNC_INTERVAL,
+) -> int:
     """What ``fleetbus broker`` does: run the server until SIGTERM, SIGINT or its end; return the exit status.
 
     Says the URLs on stdout as soon as clients can connect. 0 after a signal; otherwise the server's own
@@ -222,7 +229,7 @@ def run_foreground(data: Path, *, port: int = 1883, ws_port: int | None = 9001, 
     Raises:
         BrokerError: no binary, a port is taken, the data folder is in use, or the server does not answer.
     """
-    broker = EmbeddedBroker(data, port=port, ws_port=ws_port, host=host)
+    broker = EmbeddedBroker(data, port=port, ws_port=ws_port, host=host, sync_interval=sync_interval)
     previous = {number: signal.signal(number, _request_stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         broker.start()

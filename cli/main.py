@@ -5,6 +5,7 @@ Each imports what it needs when it runs. What a command does stands in ``cli.com
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -218,16 +219,26 @@ def broker_command(
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Address to listen on. There are no users and no TLS.")
     ] = "127.0.0.1",
+    sync: Annotated[
+        str,
+        typer.Option(
+            metavar="always|1s|…",
+            help="When what was acknowledged is flushed to the disk: 'always' before each acknowledgement, or after "
+            "this time at the latest. It is what a power cut can take; a killed broker loses nothing either way.",
+        ),
+    ] = "1s",
 ) -> None:
     """Run the embedded broker in the foreground: a NATS server with its MQTT listener.
 
     It has no users and no TLS and is for one machine; a site runs the broker set up in mosquitto/.
     """
+    if not re.fullmatch(r"always|[1-9][0-9]*(ms|s|m)", sync):
+        raise CliError(Exit.USAGE, f"--sync is 'always' or a time such as 500ms, 1s or 2m, not {sync!r}")
     from cli.embedded_broker import run_foreground
     from cli.nats_server import BrokerError
 
     try:
-        status = run_foreground(data, port=port, ws_port=ws_port or None, host=host)
+        status = run_foreground(data, port=port, ws_port=ws_port or None, host=host, sync_interval=sync)
     except BrokerError as error:
         raise CliError(Exit.FAILED, str(error)) from error
     raise typer.Exit(status)

@@ -7,7 +7,7 @@ import struct
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE = 1, 3, 8, 10
 CONNACK = b"\x20\x02\x00\x00"
@@ -16,6 +16,26 @@ CONNACK = b"\x20\x02\x00\x00"
 def granted(packet_id: int, code: int = 1) -> bytes:
     """A SUBACK for one filter; ``code`` 0x80 is a failure."""
     return b"\x90\x03" + struct.pack("!HB", packet_id, code)
+
+
+def _remaining(stream: BinaryIO) -> int:
+    """The length of the rest of a packet, which is written with seven bits in each byte."""
+    length, shift = 0, 0
+    while byte := stream.read(1):
+        length |= (byte[0] & 0x7F) << shift
+        shift += 7
+        if byte[0] < 0x80:
+            return length
+    raise ConnectionResetError("the connection ended within a packet")
+
+
+def _packet_id(header: int, body: bytes) -> int:
+    """That of the packets that a client numbers, else 0."""
+    kind = header >> 4
+    if kind not in (PUBLISH, SUBSCRIBE, UNSUBSCRIBE) or (kind == PUBLISH and not header & 0x06):
+        return 0
+    start = 2 + struct.unpack("!H", body[:2])[0] if kind == PUBLISH else 0
+    return int(struct.unpack("!H", body[start : start + 2])[0])
 
 
 class FakeBroker:
@@ -49,24 +69,14 @@ class FakeBroker:
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         with connection, connection.makefile("rb") as stream:
-            while header := stream.read(1):
-                kind, length, shift = header[0] >> 4, 0, 0
-                while True:
-                    byte = stream.read(1)[0]
-                    length |= (byte & 0x7F) << shift
-                    shift += 7
-                    if byte < 0x80:
-                        break
-                body = stream.read(length)
-                self.seen.append((number, kind))
-                numbered = kind in (SUBSCRIBE, UNSUBSCRIBE) or (kind == PUBLISH and header[0] & 0x06)
-                start = 2 + struct.unpack("!H", body[:2])[0] if kind == PUBLISH else 0
-                packet_id = struct.unpack("!H", body[start : start + 2])[0] if numbered else 0
-                if reply := self._answer(number, kind, packet_id):
-                    try:
+            try:
+                while header := stream.read(1):
+                    kind, packet_id = header[0] >> 4, _packet_id(header[0], stream.read(_remaining(stream)))
+                    self.seen.append((number, kind))
+                    if reply := self._answer(number, kind, packet_id):
                         connection.sendall(reply)
-                    except ConnectionError:
-                        return  # the client is gone
+            except ConnectionError:
+                return  # the client is gone, and a client may go at any moment
 
     def __enter__(self) -> Self:
         return self

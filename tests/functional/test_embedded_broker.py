@@ -14,17 +14,13 @@ import pytest
 
 from cli import nats_server
 from cli.embedded_broker import EmbeddedBroker
+from cli.exits import Exit
 from cli.nats_server import MAX_ACK_PENDING, BrokerError, mqtt_answers, server_binary
+from tests.functional.cli_support import run
 from tests.support.brokers import HOST, KINDS, Broker, NatsBroker, ReservedPort
 from tests.support.mqtt_client import PlainClient
 
 DEADLINE_SECONDS = 5.0
-FOREGROUND = """
-import sys
-from pathlib import Path
-from cli.embedded_broker import run_foreground
-sys.exit(run_foreground(Path(sys.argv[1]), port=int(sys.argv[2]), ws_port=int(sys.argv[3])))
-"""
 
 
 @pytest.fixture
@@ -49,6 +45,7 @@ def test_what_is_acknowledged_survives_kill_9(nats: NatsBroker) -> None:
     nats.start()
     with PlainClient(nats.url, "reader", clean_session=False) as reader:
         reader.wait_for(b"waiting")
+        time.sleep(0.5)  # it may still load what is retained, and gives only what it has loaded to a subscriber
         reader.subscribe("kept/#")
         reader.wait_for(b"retained")
 
@@ -137,6 +134,25 @@ def test_the_foreground_broker_says_its_urls_and_stops_in_order(
     assert not mqtt_answers(HOST, port)
 
 
+@pytest.mark.parametrize(("options", "interval"), [((), "1s"), (("--sync", "always"), "always")])
+def test_the_operator_chooses_what_a_power_cut_may_take(
+    options: tuple[str, ...], interval: str, tmp_path: Path, ports: tuple[int, int]
+) -> None:
+    """The server runs with the interval that was asked for."""
+    with _foreground(tmp_path / "data", ports, *options) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("MQTT: ")
+        assert f"sync_interval: {interval}\n" in (tmp_path / "data" / "broker.conf").read_text()
+        process.terminate()
+
+
+def test_an_interval_that_is_none_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    """The message says what is possible."""
+    result = run("mqtt://unused", "broker", "--data", str(tmp_path), "--sync", "sometimes")
+    assert result.exit_code == Exit.USAGE
+    assert "'always' or a time such as" in result.output
+
+
 def test_the_end_of_the_server_is_the_end_of_the_foreground_broker(tmp_path: Path, ports: tuple[int, int]) -> None:
     """A server that dies is not hidden: its status is passed on, as a shell would."""
     with _foreground(tmp_path / "data", ports) as process:
@@ -205,8 +221,9 @@ def test_without_the_package_the_error_says_how_to_install_it(monkeypatch: pytes
         server_binary()
 
 
-def _foreground(data: Path, ports: tuple[int, int]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", FOREGROUND, str(data), *map(str, ports)]
+def _foreground(data: Path, ports: tuple[int, int], *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "cli", "broker", "--data", str(data), "--port", str(ports[0])]
+    command += ["--ws-port", str(ports[1]), *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
