@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import fleet, ingest, latency, render, rest, start
+from bench import fleet, ingest, latency, matching, plan, render, rest, start
 from bench.figures import Figure, machine, show, table
 from tests.support.brokers import KINDS
 
@@ -22,6 +22,8 @@ _BLOCK = re.compile(r"(<!-- measured -->\n).*?(<!-- end -->)", re.DOTALL)
 def everything(*, quick: bool) -> Iterator[Figure]:
     """Both brokers where the broker matters; ``quick`` for a look that takes a minute."""
     yield from render.measure()
+    yield from matching.measure()
+    yield from plan.measure()
     for broker in KINDS:
         yield from latency.measure(broker, 30 if quick else 200)
     for broker in KINDS:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from cli.nats_server import server_binary
+
+ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,16 @@ def quantile(values: Sequence[float], share: float) -> float:
     """The value that ``share`` of the values do not exceed (nearest rank)."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+
+
+def best(action: Callable[[], object]) -> float:
+    """Seconds of the fastest of some rounds: what the work takes when nobody disturbs."""
+    taken = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        action()
+        taken.append(time.perf_counter() - began)
+    return min(taken)
 
 
 def milliseconds(seconds: float) -> str:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from bench.figures import Figure, milliseconds, show
+from bench.figures import Figure, best, milliseconds, show
 from orchestrator import outbound
 from orchestrator.aggregation import aggregate
 from orchestrator.decision import Context
@@ -26,8 +25,6 @@ from topics.documents.device import Capabilities
 from topics.lifecycle import State
 from topics.spec_reader import read_spec
 
-ROUNDS = 5
-
 
 def measure(devices: int = 1_000) -> Iterator[Figure]:
     renderers = load_renderers()
@@ -40,10 +37,10 @@ def measure(devices: int = 1_000) -> Iterator[Figure]:
         factory = ManifestFactory(document, 1, "sha256:0", renderers, {})
         made.extend(seal(encode(factory.manifest_for(name))) for name in names)
 
-    taken = _best(render)
+    taken = best(render)
     assert len(set(made)) == devices, "each device must have a manifest of its own"
     values = [json.loads(payload) for payload in made]
-    bare = _best(lambda: [json.dumps(value) for value in values])
+    bare = best(lambda: [json.dumps(value) for value in values])
     yield Figure(
         f"{devices:,} manifests rendered, sealed and encoded ({len(made[0])} bytes each)", milliseconds(taken),
         f"json.dumps of them {milliseconds(bare)}",
@@ -55,24 +52,14 @@ def measure(devices: int = 1_000) -> Iterator[Figure]:
         fleet.devices[name] = DeviceRecord(name, online=True, epoch=1, capabilities=Capabilities(device=name))
         fleet.put_deployment(DeploymentRecord("fleet", name, desired_generation=1, state=State.DEPLOYED, generation=1))
     context = Context(Topics(), "2026-01-01T00:00:00.000Z", frozenset(renderers.kinds), 1024 * 1024)
-    taken = _best(lambda: outbound.aggregate(context, aggregate(fleet, record)))
+    taken = best(lambda: outbound.aggregate(context, aggregate(fleet, record)))
     payload = outbound.aggregate(context, aggregate(fleet, record)).payload
     value = json.loads(payload)
     assert value["counts"]["Deployed"] == devices, value["counts"]
     yield Figure(
         f"aggregate of {devices:,} devices, made and encoded ({len(payload) // 1024} KiB)", milliseconds(taken),
-        f"json.dumps of it {milliseconds(_best(lambda: json.dumps(value)))}",
+        f"json.dumps of it {milliseconds(best(lambda: json.dumps(value)))}",
     )  # fmt: skip
-
-
-def _best(action: Callable[[], object]) -> float:
-    """Seconds of the fastest of some rounds: what the work takes when nobody disturbs."""
-    taken = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        action()
-        taken.append(time.perf_counter() - began)
-    return min(taken)
 
 
 def main() -> None:

@@ -49,19 +49,75 @@ Generation = Annotated[
     typer.Option("--generation", "-g", min=1, metavar="N", help="Void unless this is the wanted generation."),
 ]
 
+SetValues = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A parameter of an application package; repeatable."),
+]
+SetFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--set-file", metavar="FILE", help="A YAML mapping of parameters to values; repeatable."),
+]
+ProfileOption = Annotated[
+    str | None, typer.Option("--profile", metavar="ID|TYPE", help="The deployment profile, instead of choosing one.")
+]
+TargetDevices = Annotated[
+    list[str] | None,
+    typer.Option("--device", "-d", metavar="ID", help="Run the Margo document on this device; repeatable."),
+]
+SelectorOption = Annotated[
+    list[str] | None,
+    typer.Option("--selector", "-l", metavar="KEY=VALUE", help="… or on every device with this label; repeatable."),
+]
+PackageName = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="The deployment's name (default: the application's id).")
+]
+NamespaceOption = Annotated[
+    str | None, typer.Option("--namespace", metavar="NS", help="Its workload namespace (default: its name).")
+]
+ChartFolder = Annotated[
+    Path | None,
+    typer.Option("--charts", metavar="DIR", help="Where relative chart paths start (default: the folder of the file)."),
+]
+
 
 @command("apply", DEPLOY)
-def apply_command(ctx: typer.Context, file: Files, wait: Wait = False) -> None:
+def apply_command(
+    ctx: typer.Context,
+    file: Files,
+    *,
+    wait: Wait = False,
+    set_values: SetValues = None,
+    set_file: SetFiles = None,
+    profile: ProfileOption = None,
+    device: TargetDevices = None,
+    selector: SelectorOption = None,
+    name: PackageName = None,
+    namespace: NamespaceOption = None,
+) -> None:
     """Publish specs and say what the orchestrator answers.
 
     Every document is checked first; if one is not valid, nothing is sent. A file may hold several
     documents separated by ---. When no orchestrator answers, the spec stays on the broker and is taken
     when one comes (exit code 4). With --wait it ends when every device runs it, and with exit code 1
     when one failed for good or none can take it; devices that are offline are waited for.
+
+    A Margo application package (margo.yaml, its folder, or a .zip, .tar or .tgz of it) is deployed with the
+    profile that the devices support, the values of --set, and its own defaults; say where with --device or
+    --selector. What is not given now is not remembered, but for the devices and for immutable parameters.
     """
     from cli.commands.apply import apply
+    from cli.margo_packages import margo_options
 
-    _end(apply(_online(ctx), file, wait=wait))
+    options = margo_options(
+        set_values=set_values or (),
+        set_files=set_file or (),
+        profile=profile,
+        devices=device or (),
+        selector=selector or (),
+        name=name,
+        namespace=namespace,
+    )
+    _end(apply(ctx.obj, file, wait=wait, options=options))
 
 
 @command("delete", DEPLOY)
@@ -92,10 +148,7 @@ def render_command(
     ctx: typer.Context,
     file: Files,
     device: Devices = None,
-    charts: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where relative chart paths start (default: the folder of the file)."),
-    ] = None,
+    charts: ChartFolder = None,
     live: Annotated[bool, typer.Option("--live", help="Ask the broker which devices would take it.")] = False,
 ) -> None:
     """Print the manifests that would be published; nothing is sent, and no broker is needed.
@@ -106,6 +159,61 @@ def render_command(
     from cli.commands.render import render
 
     _end(render(ctx.obj, file, device or [], charts, live=live))
+
+
+@command("plan", DEPLOY)
+def plan_command(
+    ctx: typer.Context,
+    file: Files,
+    *,
+    device: Annotated[
+        list[str] | None,
+        typer.Option("--device", "-d", metavar="ID", help="Only what becomes of this device; repeatable."),
+    ] = None,
+    charts: ChartFolder = None,
+    set_values: SetValues = None,
+    set_file: SetFiles = None,
+    profile: ProfileOption = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", metavar="ID", help="Run the application package on this device; repeatable."),
+    ] = None,
+    selector: SelectorOption = None,
+    name: PackageName = None,
+    namespace: NamespaceOption = None,
+) -> None:
+    """Say what applying specs would bring about, device by device; nothing is sent.
+
+    Which devices take it and why those, every reason of every device that cannot, what differs from what it has
+    now (by component, object and field; what Secrets hold stays hidden), what restarts, who loses it, and how much
+    has to be sent. Exit code 1 if no device, or none of --device, can take it.
+    """
+    from cli.commands.plan import plan
+    from cli.margo_packages import margo_options
+
+    options = margo_options(
+        set_values=set_values or (),
+        set_files=set_file or (),
+        profile=profile,
+        devices=target or (),
+        selector=selector or (),
+        name=name,
+        namespace=namespace,
+    )
+    _end(plan(ctx.obj, file, device or [], charts, options))
+
+
+@command("validate", DEPLOY)
+def validate_command(ctx: typer.Context, file: Files) -> None:
+    """Check documents without a broker, and say where each problem stands.
+
+    Deployment specs, Margo deployments and application packages. Every problem is a line
+    file:line:column: path: message (what to do); what is only tolerated is marked as a warning. Exit code 2 if one
+    is not valid. Whether devices can take it is for plan.
+    """
+    from cli.commands.validate import validate
+
+    _end(validate(ctx.obj, file))
 
 
 @command("get", LOOK)

@@ -36,13 +36,17 @@ class Session:
 
     ``filters`` are asked for with QoS 1. They must not overlap, or brokers deliver a message twice.
     ``stays`` is for commands that run on: they outlive a lost connection; the others end with an error.
+    Without ``decoded`` messages keep their payload alone, for a command that reads them itself.
     """
 
-    def __init__(self, settings: Settings, filters: Sequence[str], *, stays: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, filters: Sequence[str], *, stays: bool = False, decoded: bool = True
+    ) -> None:
         self._topics = settings.topics
         self._url = settings.broker.url
         self._quiet = settings.quiet
         self._stays = stays
+        self._decoded = decoded
         self._events: queue.SimpleQueue[tuple[float, BusEvent]] = queue.SimpleQueue()
         self._early: list[Heard] = []
         self._tokens = 0
@@ -162,6 +166,8 @@ class Session:
         return False
 
     def _read(self, event: Received, at: float) -> Heard:
+        if not self._decoded:
+            return Heard(event.topic, None, event.payload, event.retain, at)
         return read_message(self._topics, event.topic, event.payload, retained=event.retain, at=at)
 
     def _connect(self) -> None:

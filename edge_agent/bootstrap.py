@@ -7,18 +7,22 @@ from pathlib import Path
 
 from edge_agent.adapters.executors import ThreadExecutor
 from edge_agent.adapters.journal import open_journal
-from edge_agent.adapters.system import DeviceProbe
+from edge_agent.adapters.system import DeviceProbe, OperatorsFile, Told
 from edge_agent.appliers import port
 from edge_agent.appliers.registry import load_applier
+from edge_agent.capabilities_file import CapabilitiesFileError
 from edge_agent.config import Config
+from edge_agent.epochs import Epochs
+from edge_agent.probe.runtimes import RuntimeSources
 from edge_agent.reports import Reports
-from edge_agent.service import AgentService, Epochs, Item
+from edge_agent.service import AgentService, Item
 from topics import __version__, channels
 from topics.channels import Topics
 from topics.identifiers import client_id
 from topics.program.clock import SystemClock
 from topics.program.inbox import Inbox
 from topics.program.lock import DataFolderLock
+from topics.program.logs import EventLog
 from topics.program.options import OptionError
 from topics.program.runner import SignOfLife
 from topics.transport.mqtt import SUBSCRIBE_AGAIN_SECONDS, MqttBus
@@ -36,9 +40,13 @@ def build(config: Config) -> AgentService:
     lock = DataFolderLock(config.data)
     try:
         applier = load_applier(config.applier, config.applier_options)
+        probe = device_probe(config, applier)
     except port.OptionError as error:
         lock.release()
         raise OptionError(f"--applier {config.applier}: {error}") from error
+    except CapabilitiesFileError as error:
+        lock.release()
+        raise OptionError(f"--capabilities {error}") from error
     journal = open_journal(config.data)
     reports = Reports(config.topics, settings.device, journal.id, __version__, settings.heartbeat_seconds)
     inbox: Inbox[Item] = Inbox()
@@ -57,11 +65,25 @@ def build(config: Config) -> AgentService:
         inbox=inbox,
         journal=journal,
         applier=applier,
-        probe=DeviceProbe(settings.device, config.labels, config.data, applier.types, __version__),
+        probe=probe,
         executor=ThreadExecutor(),
         reports=reports,
         clock=SystemClock(),
         alive=SignOfLife(config.data),
+    )
+
+
+def device_probe(config: Config, applier: port.Applier) -> DeviceProbe:
+    """What measures the device. Raises ``CapabilitiesFileError``."""
+    log = EventLog("edge_agent", device=config.settings.device)
+    return DeviceProbe(
+        Told(config.settings.device, config.labels, config.gateway),
+        config.data,
+        applier.types,
+        __version__,
+        runtimes=RuntimeSources(kubeconfig=config.kubeconfig),
+        file=OperatorsFile(config.capabilities, log) if config.capabilities else None,
+        log=log,
     )
 
 
@@ -89,6 +111,7 @@ def mqtt_bus(
 def subscriptions(topics: Topics, device: str) -> list[tuple[str, int]]:
     """The agent's filters, each with its QoS.
 
+    Questions are the table's QoS 0: who gets no answer asks again.
     Commands come with QoS 0: one that is lost is sent again, because the orchestrator repeats what is
     unanswered with every heartbeat and every new session. A QoS 1 subscription costs a NATS server a consumer,
     and each acknowledgement looks at all of them (measured with 1,000 devices: half the server's time).
@@ -96,6 +119,7 @@ def subscriptions(topics: Topics, device: str) -> list[tuple[str, int]]:
     return [
         (topics.filter(channels.MANIFEST, device=device), channels.MANIFEST.qos),
         (topics.filter(channels.COMMAND, device=device), 0),
+        (topics.filter(channels.QUERY, device=device), channels.QUERY.qos),
     ]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.deliberation import Policy
-from edge_agent.service import AgentSettings
+from edge_agent.service import PROBE_SECONDS, AgentSettings
 from topics.channels import Topics
 from topics.documents.device import HEARTBEAT_SECONDS
 from topics.identifiers import check_device_id, check_label_key, check_label_value
@@ -40,10 +40,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("device", "id of this device", check_device_id, required=True),
     Option("data", "folder for the journal and what is staged", Path, required=True),
     Option("label", "label of this device, for selectors", repeated=True),
+    Option("gateway", "id of the device through which this one is reached", check_device_id),
+    Option("capabilities", "file (JSON or TOML) that adds to what is measured of the device, or overrides it", Path),
+    Option("kubeconfig", "kubeconfig of the device's cluster (default: KUBECONFIG, the pod's account, or k3s)", Path),
     Option("applier", "what manifests are applied with", default="directory"),
     Option("manifests", "directory applier: folder that k3s or the kubelet watches (default: DATA/manifests)", Path),
     Option("prune-grace", "directory applier: seconds between emptying and deleting a file"),
     Option("health-every", "seconds between health checks", _seconds, default=10.0),
+    Option("measure-every", "seconds between measurements of the device", _seconds, default=PROBE_SECONDS),
     Option("heartbeat", "seconds between presence messages", _seconds, default=HEARTBEAT_SECONDS),
     Option("max-attempts", "tries before a failing update is rolled back", _attempts, default=5),
     *LOG_OPTIONS,
@@ -61,6 +65,9 @@ class Config:
     applier: str
     applier_options: dict[str, str]
     labels: dict[str, str] = field(default_factory=dict)
+    gateway: str | None = None
+    capabilities: Path | None = None
+    kubeconfig: Path | None = None
     log_level: str = "info"
     log_format: str = "text"
 
@@ -77,11 +84,14 @@ def read_config(arguments: Sequence[str] | None, environment: Mapping[str, str])
         labels = {check_label_key(key): check_label_value(value) for key, value in values["label"].items()}
     except ValueError as error:
         raise OptionError(str(error)) from error
+    if values["gateway"] == values["device"]:
+        raise OptionError(f"--gateway: {values['gateway']} is this device itself")
     data = values["data"].absolute()
     return Config(
         settings=AgentSettings(
             device=values["device"],
             heartbeat_seconds=values["heartbeat"],
+            probe_seconds=values["measure_every"],
             policy=Policy(max_attempts=values["max_attempts"], health_seconds=values["health_every"]),
         ),
         broker=broker,
@@ -90,6 +100,9 @@ def read_config(arguments: Sequence[str] | None, environment: Mapping[str, str])
         applier=values["applier"],
         applier_options=_applier_options(data, values["applier"], values["manifests"], values["prune_grace"]),
         labels=labels,
+        gateway=values["gateway"],
+        capabilities=values["capabilities"],
+        kubeconfig=values["kubeconfig"],
         log_level=values["log_level"],
         log_format=values["log_format"],
     )

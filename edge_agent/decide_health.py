@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from edge_agent.decide_work import configure, fail
-from edge_agent.draft import MESSAGE_LENGTH, Draft
+from edge_agent.draft import Draft
 from edge_agent.happenings import Finding, HealthReported, HealthUnknown, TimerKind
+from edge_agent.model import MESSAGE_LENGTH
 from topics.documents.status import ComponentStatus
 from topics.lifecycle import State, Trigger
 

@@ -5,7 +5,7 @@ Generations only grow. An absent or unreadable manifest removes nothing: only a 
 
 from __future__ import annotations
 
-from edge_agent.draft import MESSAGE_LENGTH, Draft
+from edge_agent.draft import Draft
 from edge_agent.happenings import (
     ClearStatus,
     Context,
@@ -17,7 +17,7 @@ from edge_agent.happenings import (
     PublishStatus,
     StoreManifest,
 )
-from edge_agent.model import Deployment, Plan, Step, waiting
+from edge_agent.model import MESSAGE_LENGTH, Deployment, Plan, Step, waiting
 from topics.documents.status import GENERATION_REUSED, Failure
 from topics.lifecycle import State, Trigger
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from edge_agent.decide_manifest import accept
-from edge_agent.draft import MESSAGE_LENGTH, Draft
+from edge_agent.draft import Draft
 from edge_agent.happenings import TimerKind, WorkDone, WorkFailed
-from edge_agent.model import Step, Work
-from edge_agent.plan import shortages
+from edge_agent.model import MESSAGE_LENGTH, Step, Work
+from topics.allocation import shortages
 from topics.documents.status import ComponentStatus, Failure
 from topics.lifecycle import State, Trigger
 
@@ -101,11 +101,10 @@ def _under_way(draft: Draft, number: int) -> Work | None:
 
 def _checked(draft: Draft) -> None:
     record = draft.record
-    missing = shortages(record.current.share, draft.context.left)
+    missing = shortages(record.current.share, draft.context.others)
     if missing:
         # Another deployment may go, so this is tried again by itself.
-        text = f"{'; '.join(missing)} on this device beside what other deployments were promised"
-        fail(draft, "insufficient", text, retryable=True)
+        fail(draft, "insufficient", "; ".join(reason.message for reason in missing), retryable=True)
         return
     if record.state is State.CREATED:
         draft.move(Trigger.PREPARE)

@@ -25,10 +25,11 @@ from edge_agent.happenings import (
     StoreManifest,
     WorkDone,
 )
-from edge_agent.model import Deployment, Share, Step
-from edge_agent.plan import left_of, promised
+from edge_agent.model import Deployment, Step
+from edge_agent.plan import promised
 from edge_agent.ports import Batch, Clock, Journal, Outgoing
 from edge_agent.reports import Reports
+from topics.allocation import NOTHING, Holdings, Share
 from topics.documents.command import Action
 from topics.lifecycle import State
 from topics.program import failpoints
@@ -64,10 +65,10 @@ class Deliberation:
         self._jitter = jitter
         self._log = log
         self._context = Context(
-            left=Share(), max_attempts=policy.max_attempts, max_heals=policy.max_heals,
+            others=Holdings(NOTHING), max_attempts=policy.max_attempts, max_heals=policy.max_heals,
             health_seconds=policy.health_seconds, stable_seconds=policy.stable_seconds,
         )  # fmt: skip
-        self.capacity = Share()
+        self.capacity = NOTHING
         self.records: dict[str, Deployment] = journal.load()
         self._batch = Batch()
         self._effects: list[tuple[str, Effect]] = []
@@ -96,7 +97,7 @@ class Deliberation:
     def promises(self) -> tuple[tuple[str, Share], ...]:
         """What each deployment holds of the device, without those that hold nothing."""
         shares = ((name, promised(record)) for name, record in sorted(self.records.items()))
-        return tuple((name, share) for name, share in shares if share != Share())
+        return tuple((name, share) for name, share in shares if share)
 
     @property
     def is_pending(self) -> bool:
@@ -186,8 +187,8 @@ class Deliberation:
     def _context_for(self, name: str, record: Deployment | None, event: Event) -> Context:
         context = replace(self._context, jitter=self._jitter())
         if isinstance(event, WorkDone) and record is not None and record.work and record.work.step is Step.CHECK:
-            others = (share for other, share in self.promises() if other != name)
-            return replace(context, left=left_of(self.capacity, others))
+            others = {other: share for other, share in self.promises() if other != name}
+            return replace(context, others=Holdings(self.capacity, others))
         return context
 
     def _with_memory(self, name: str, event: CommandReceived) -> CommandReceived:

@@ -18,14 +18,12 @@ from edge_agent.happenings import (
     TimerKind,
 )
 from edge_agent.lifecycle_run import DeploymentMachine
-from edge_agent.model import COMMANDS_SHOWN, Deployment, Moved, Plan, Step, Work, waiting
+from edge_agent.model import COMMANDS_SHOWN, MESSAGE_LENGTH, Deployment, Moved, Plan, Step, Work, waiting
 from topics.documents.command import CommandOutcome
 from topics.documents.status import ComponentStatus, Failure
 from topics.lifecycle import State, Trigger
 
 LONGEST_BACKOFF_SECONDS = 300.0
-MESSAGE_LENGTH = 2_000
-"""Longer error texts are cut: they go into retained messages."""
 
 
 class Draft:

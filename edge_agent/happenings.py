@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
-from edge_agent.model import Deployment, Moved, Plan, Share, Work
+from edge_agent.model import Deployment, Moved, Plan, Work
+from topics.allocation import Holdings
 from topics.documents.command import Command, CommandOutcome
 
 
@@ -231,12 +232,12 @@ Effect: TypeAlias = (
 class Context:
     """What a decision may know of the world around.
 
-    ``left`` is what the device has left beside this deployment's own promise; ``jitter`` is in [0, 1)
+    ``others`` is the device's capacity, and what deployments beside this one are promised of it; ``jitter`` is in [0, 1)
     and spreads retries; ``health_seconds`` is the period of health checks; after ``stable_seconds``
     without trouble the counts of attempts and repairs start again.
     """
 
-    left: Share
+    others: Holdings
     jitter: float = 0.0
     max_attempts: int = 5
     max_heals: int = 5

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+
 from edge_agent.happenings import CommandReceived, Event, ManifestCleared, ManifestReceived, ManifestRefused
 from edge_agent.plan import plan_of
 from topics import channels
 from topics.channels import Topics
-from topics.codec import decode, decode_sealed
-from topics.documents.command import Command
+from topics.codec import decode, decode_sealed, parse_json
+from topics.documents.command import Command, CommandId
 from topics.documents.manifest import Manifest
+from topics.documents.query import Query
 from topics.errors import ContractError
+
+_LARGEST_BAD_QUESTION = 4096
+"""Bytes of a question that cannot be read in which its id is still looked for."""
+
+_ids: TypeAdapter[str] = TypeAdapter(CommandId)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Somebody asks what the device is now."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BadQuestion:
+    """A question that cannot be understood, but answered: its id can be read."""
+
+    id: str
+    problem: str
 
 
 def read(topics: Topics, device: str, topic: str, payload: bytes) -> tuple[str, Event]:
@@ -28,6 +53,30 @@ def read(topics: Topics, device: str, topic: str, payload: bytes) -> tuple[str, 
         _check_ids(device, address.deployment, command.device, command.deployment)
         return address.deployment, CommandReceived(command)
     raise ContractError.because("unknown-topic", f"{topic} is nothing an agent listens to")
+
+
+def read_question(payload: bytes) -> Question | BadQuestion:
+    """The question of a message on the device's query topic.
+
+    Raises ``ContractError`` for one that nobody can be answered for: no id can be read in it.
+    """
+    try:
+        return Question(decode(Query, payload).id)
+    except ContractError as error:
+        found = _id_of(payload)
+        if found is None:
+            raise
+        return BadQuestion(found, str(error))
+
+
+def _id_of(payload: bytes) -> str | None:
+    if len(payload) > _LARGEST_BAD_QUESTION:
+        return None
+    try:
+        document = parse_json(payload.decode())
+        return _ids.validate_python(document.get("id")) if isinstance(document, dict) else None
+    except (ContractError, ValueError):  # pydantic's and Unicode's errors are ValueErrors
+        return None
 
 
 def _manifest(device: str, deployment: str, payload: bytes) -> Event:

@@ -9,12 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from topics.allocation import NOTHING, Share
 from topics.documents.command import CommandOutcome
 from topics.documents.status import ComponentStatus, Failure
 from topics.lifecycle import State, Trigger
 
 COMMANDS_SHOWN = 8
 """How many command outcomes a status carries."""
+
+MESSAGE_LENGTH = 2_000
+"""Longer error texts are cut: they go into retained messages."""
 
 
 class Step(StrEnum):
@@ -31,15 +35,6 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """A part of a device: millicores, bytes of memory, bytes of storage."""
-
-    cpu: int = 0
-    memory: int = 0
-    storage: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What decisions need to know of a manifest; the manifest itself stays in the journal.
 
@@ -53,7 +48,7 @@ class Plan:
     components: tuple[str, ...] = ()
     initializes: bool = False
     manual: bool = False
-    share: Share = Share()
+    share: Share = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

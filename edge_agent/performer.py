@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from edge_agent.appliers.port import Applier, ApplyError, CancelCheck
 from edge_agent.happenings import CheckHealth, Event, StartWork
-from edge_agent.ports import Executor, Probe
+from edge_agent.ports import Clock, Executor, Probe
 from edge_agent.work import look, perform, suits_device
 from topics.documents.device import Capabilities
 from topics.documents.manifest import Manifest
@@ -46,26 +46,42 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What the device is now."""
+    """What the device is now; ``began`` is when the measurement started (monotonic seconds)."""
 
     capabilities: Capabilities
+    began: float
 
 
-News: TypeAlias = Happened | Progressed | Probed
+@dataclass(frozen=True, slots=True)
+class NotProbed:
+    """The measurement failed, for a reason that no measurement should fail for."""
+
+    problem: str
+
+
+News: TypeAlias = Happened | Progressed | Probed | NotProbed
 
 
 class Performer:
     """Gives jobs to the executor. ``capabilities`` is what checks are made against."""
 
     def __init__(
-        self, applier: Applier, probe: Probe, executor: Executor, report: Callable[[News], None], log: EventLog
+        self,
+        applier: Applier,
+        probe: Probe,
+        executor: Executor,
+        *,
+        report: Callable[[News], None],
+        clock: Clock,
+        log: EventLog,
     ) -> None:
         self._applier = applier
         self._probe = probe
         self._executor = executor
         self._report = report
+        self._clock = clock
         self._log = log
-        self.capabilities: Capabilities = probe.capabilities()
+        self.capabilities: Capabilities = self._measure()
 
     def start(self, name: str, effect: StartWork, payload: bytes, *, runs_already: bool) -> None:
         """Do a step. ``runs_already``: an older generation of the deployment has its share of the device."""
@@ -111,12 +127,23 @@ class Performer:
         self._executor.cancel((name,))
 
     def probe(self) -> None:
-        """Measure the device anew; ``Probed`` follows."""
+        """Measure the device anew; ``Probed`` or ``NotProbed`` follows."""
 
         def job(cancelled: CancelCheck) -> None:
-            self._report(Probed(self._probe.capabilities()))
+            began = self._clock.monotonic()
+            try:
+                news: News = Probed(self._measure(), began)
+            except Exception as error:
+                # A bug of the probe must not cost the deployments their agent.
+                self._log.error("the device could not be measured", trace=True)  # an EventLog
+                news = NotProbed(f"{type(error).__name__}: {error}")
+            self._report(news)
 
         self._executor.submit(_PROBE, job)
 
     def stop(self) -> None:
         self._executor.stop()
+
+    def _measure(self) -> Capabilities:
+        time_of_measurement = self._clock.wall()
+        return self._probe.capabilities().model_copy(update={"time": time_of_measurement})

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge_agent.happenings import StoreManifest
-from edge_agent.model import Deployment, Share
+from edge_agent.model import Deployment
+from topics.allocation import Share
 from topics.documents.command import CommandOutcome
 from topics.documents.device import Capabilities
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from edge_agent.model import COMMANDS_SHOWN, Deployment, Moved, Share
+from edge_agent.model import COMMANDS_SHOWN, MESSAGE_LENGTH, Deployment, Moved
 from edge_agent.ports import Outgoing
 from topics import channels
+from topics.allocation import Share
 from topics.channels import Topics
 from topics.codec import encode, seal
 from topics.documents.device import Allocatable, Capabilities, Presence, Promise
+from topics.documents.query import Answer
 from topics.documents.status import DeploymentStatus, Failure, Progress, TransitionEvent
 from topics.lifecycle import State
 
@@ -28,11 +30,14 @@ class Reports:
         self._heartbeat_seconds = heartbeat_seconds
         self.epoch = 0
 
-    def presence(self, online: bool, epoch: int) -> tuple[str, bytes]:
-        """Topic and payload of the presence; offline it is a will or a farewell."""
+    def presence(self, online: bool, epoch: int, wall: str = "") -> tuple[str, bytes]:
+        """Topic and payload of the presence; offline it is a will or a farewell.
+
+        ``wall`` is the device's clock; a will has none, for nobody knows when it will be published.
+        """
         document = Presence(
             device=self._device, online=online, epoch=epoch, journal=self._journal, agent_version=self._version,
-            heartbeat_seconds=self._heartbeat_seconds,
+            heartbeat_seconds=self._heartbeat_seconds, time=wall,
         )  # fmt: skip
         return self._topics.topic(channels.PRESENCE, device=self._device), encode(document)
 
@@ -41,14 +46,23 @@ class Reports:
         return Outgoing(topic, seal(encode(capabilities)), retain=True)
 
     def allocatable(self, left: Share, promised: Iterable[tuple[str, Share]]) -> Outgoing:
-        document = Allocatable(
-            device=self._device, epoch=self.epoch, cpu=left.cpu, memory=left.memory, storage=left.storage,
-            promised=tuple(
-                Promise(deployment=name, cpu=share.cpu, memory=share.memory, storage=share.storage)
-                for name, share in promised
-            ),
+        topic = self._topics.topic(channels.ALLOCATABLE, device=self._device)
+        return Outgoing(topic, encode(self._allocatable(left, promised)), retain=True)
+
+    def answer(
+        self, query: str, capabilities: Capabilities, left: Share, promised: Iterable[tuple[str, Share]], age: float
+    ) -> tuple[str, bytes]:
+        """Topic and payload of an answer; ``age`` is that of the capabilities, in seconds."""
+        return self._answer(
+            Answer(
+                query=query, device=self._device, capabilities=capabilities,
+                allocatable=self._allocatable(left, promised), age_seconds=round(age, 3),
+            )
         )  # fmt: skip
-        return Outgoing(self._topics.topic(channels.ALLOCATABLE, device=self._device), encode(document), retain=True)
+
+    def answer_problem(self, query: str, problem: str) -> tuple[str, bytes]:
+        """Topic and payload of an answer that says why there is none."""
+        return self._answer(Answer(query=query, device=self._device, problem=problem[:MESSAGE_LENGTH]))
 
     def event(self, deployment: str, moved: Moved, wall: str) -> Outgoing:
         document = TransitionEvent(
@@ -97,6 +111,18 @@ class Reports:
             total=total, percent=round(100 * done / total, 1) if total else None,
         )  # fmt: skip
         return self._topics.topic(channels.PROGRESS, device=self._device, deployment=deployment), encode(document)
+
+    def _allocatable(self, left: Share, promised: Iterable[tuple[str, Share]]) -> Allocatable:
+        return Allocatable(
+            device=self._device, epoch=self.epoch, cpu=left.cpu, memory=left.memory, storage=left.storage,
+            promised=tuple(
+                Promise(deployment=name, cpu=share.cpu, memory=share.memory, storage=share.storage)
+                for name, share in promised
+            ),
+        )  # fmt: skip
+
+    def _answer(self, answer: Answer) -> tuple[str, bytes]:
+        return self._topics.topic(channels.ANSWER, device=self._device), encode(answer)
 
     def _status_topic(self, deployment: str) -> str:
         return self._topics.topic(channels.STATUS, device=self._device, deployment=deployment)

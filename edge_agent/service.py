@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from edge_agent.appliers.port import Applier
 from edge_agent.deliberation import Deliberation, Policy
+from edge_agent.epochs import SESSIONS_PER_BOOT, Epochs
 from edge_agent.happenings import (
     CancelWork,
     CheckHealth,
@@ -25,16 +26,16 @@ from edge_agent.happenings import (
     TimerDue,
     TimerKind,
 )
-from edge_agent.incoming import read
-from edge_agent.model import Deployment, Share, Step
+from edge_agent.incoming import read, read_question
+from edge_agent.measuring import Measuring
+from edge_agent.model import Deployment, Step
 from edge_agent.outbox import OutboxPump
-from edge_agent.performer import Happened, News, Performer, Probed, Progressed
-from edge_agent.plan import capacity_of, left_of
+from edge_agent.performer import Happened, News, NotProbed, Performer, Probed, Progressed
 from edge_agent.ports import Clock, Executor, Journal, Probe
 from edge_agent.reports import Reports
-from topics import __version__
+from topics import __version__, channels
 from topics.channels import Topics
-from topics.documents.device import HEARTBEAT_SECONDS, Capabilities
+from topics.documents.device import HEARTBEAT_SECONDS
 from topics.errors import ContractError
 from topics.program import failpoints
 from topics.program.inbox import Inbox
@@ -47,9 +48,8 @@ CHECK_SECONDS = 1.0
 FLUSH_SECONDS = 0.25
 """How long a delivered message may stay in the outbox: a kill in between sends it once more."""
 FLUSH_MANY = 100
-ALLOCATABLE_SECONDS = 1.0
 STOP_SECONDS = 3.0
-SESSIONS_PER_BOOT = 1_000_000
+PROBE_SECONDS = 600.0
 
 Item: TypeAlias = BusEvent | News
 
@@ -60,26 +60,8 @@ class AgentSettings:
 
     device: str
     heartbeat_seconds: float = HEARTBEAT_SECONDS
-    probe_seconds: float = 600.0
+    probe_seconds: float = PROBE_SECONDS
     policy: Policy = field(default_factory=Policy)
-
-
-class Epochs:
-    """Numbers the sessions: growing over restarts, without a write for each connection."""
-
-    def __init__(self, boot: int) -> None:
-        self._last = boot * SESSIONS_PER_BOOT
-        self._lock = threading.Lock()
-
-    def next(self) -> int:
-        """The number of the next session. Called on the bus's thread."""
-        with self._lock:
-            self._last += 1
-            return self._last
-
-    @staticmethod
-    def boot_of(epoch: int) -> int:
-        return epoch // SESSIONS_PER_BOOT
 
 
 class AgentService:
@@ -115,17 +97,19 @@ class AgentService:
         self._log = EventLog("edge_agent", device=settings.device)
         self._timers: Timers[tuple[str, TimerKind]] = Timers()
         self._pump = OutboxPump(journal, bus, self._log)
-        self._performer = Performer(applier, probe, executor, inbox.put, self._log)
+        self._performer = Performer(applier, probe, executor, report=inbox.put, clock=clock, log=self._log)
         self._minds = Deliberation(
             journal=journal, reports=reports, clock=clock, policy=settings.policy, jitter=jitter, log=self._log
         )
+        self._measuring = Measuring(
+            probe_seconds=settings.probe_seconds, performer=self._performer, minds=self._minds, reports=reports,
+            bus=bus, clock=clock, log=self._log,
+        )  # fmt: skip
+        self._question_topic = topics.topic(channels.QUERY, device=settings.device)
         self._stopping = False
         self._offline_because = ""
-        self._promised: tuple[Share, tuple[tuple[str, Share], ...]] | None = None
         self._next_check = 0.0
         self._next_heartbeat = 0.0
-        self._next_probe = 0.0
-        self._next_allocatable = 0.0
         self._flush_at: float | None = None
         reports.epoch = journal.boot * SESSIONS_PER_BOOT
 
@@ -138,8 +122,6 @@ class AgentService:
 
     def start(self) -> None:
         """Take up what was under way, and begin to look for the broker."""
-        self._learn(self._performer.capabilities)
-        self._next_probe = self._clock.monotonic() + self._settings.probe_seconds
         self._log.info("started", version=__version__, boot=self._journal.boot, deployments=len(self.records))
         for name in list(self.records):
             self._minds.consider(name, Resumed())
@@ -163,7 +145,7 @@ class AgentService:
         """Say goodbye and let go of everything, within ``STOP_SECONDS`` even if something is stuck."""
         self._inbox.close()
         self._performer.stop()
-        farewell = self._reports.presence(False, self._reports.epoch)
+        farewell = self._reports.presence(False, self._reports.epoch, self._clock.wall())
         # Closing waits for the network thread, which may wait for an unreachable host.
         goodbye = threading.Thread(target=self._bus.stop, args=(farewell,), name="goodbye", daemon=True)
         goodbye.start()
@@ -173,7 +155,7 @@ class AgentService:
 
     def next_due(self) -> float:
         """When ``step`` has something to do even if nothing comes in (monotonic seconds)."""
-        at = [self._next_check, self._timers.next(), self._flush_at]
+        at = [self._next_check, self._timers.next(), self._flush_at, self._measuring.next_due()]
         return min(time for time in at if time is not None)
 
     def step(self, timeout: float) -> None:
@@ -185,11 +167,12 @@ class AgentService:
         now = self._clock.monotonic()
         for name, kind in self._timers.due(now):
             self._minds.consider(name, TimerDue(kind))
-        self._publish_allocatable(now)
+        self._measuring.tick(now)
         effects = self._commit(received)
         self._perform(effects)
         if self._pump.pump():
             failpoints.reach("agent.after-publish")
+        self._measuring.send_answers()
         self._chores(now)
 
     # -- what comes in ---------------------------------------------------------------------------
@@ -206,7 +189,9 @@ class AgentService:
             case Progressed():
                 self._publish_progress(item)
             case Probed():
-                self._learn(item.capabilities)
+                self._measuring.probed(item)
+            case NotProbed():
+                self._measuring.not_probed(item)
             case Connected():
                 self._greet(item)
             case Disconnected():
@@ -216,11 +201,21 @@ class AgentService:
 
     def _read(self, message: Received) -> None:
         try:
+            if message.topic == self._question_topic:
+                self._read_question(message)
+                return
             name, event = read(self._topics, self._settings.device, message.topic, message.payload)
         except ContractError as error:
             self._log.warning("message dropped", topic=message.topic, reason=str(error))
             return
         self._minds.consider(name, event)
+
+    def _read_question(self, message: Received) -> None:
+        if message.retain:
+            # It would be asked again with every connection, and who wanted to know is long gone.
+            self._log.warning("stored question ignored: publish questions without retain", topic=message.topic)
+        else:
+            self._measuring.ask(read_question(message.payload))
 
     def _greet(self, session: Connected) -> None:
         """A new session: the broker may have lost everything, so everything is said again."""
@@ -229,17 +224,8 @@ class AgentService:
         self._journal.reach_boot(Epochs.boot_of(session.epoch))
         self._reports.epoch = session.epoch
         self._publish_presence()
-        self._minds.publish(self._reports.capabilities(self._performer.capabilities))
+        self._measuring.greet()
         self._minds.publish_every_status()
-        self._promised = None
-
-    def _learn(self, capabilities: Capabilities) -> None:
-        changed = capabilities != self._performer.capabilities
-        self._performer.capabilities = capabilities
-        self._minds.capacity = capacity_of(capabilities)
-        if changed:
-            self._log.info("capabilities changed")
-            self._minds.publish(self._reports.capabilities(capabilities))
 
     # -- what follows ----------------------------------------------------------------------------
 
@@ -292,7 +278,7 @@ class AgentService:
 
     def _publish_presence(self) -> None:
         """Past the outbox: an old presence is worth nothing."""
-        topic, payload = self._reports.presence(True, self._reports.epoch)
+        topic, payload = self._reports.presence(True, self._reports.epoch, self._clock.wall())
         self._bus.publish(topic, payload, qos=1, retain=True, token=0)
         self._next_heartbeat = self._clock.monotonic() + self._settings.heartbeat_seconds
 
@@ -303,20 +289,6 @@ class AgentService:
             )
             self._bus.publish(topic, payload, qos=0, retain=False, token=0)
 
-    def _publish_allocatable(self, now: float) -> None:
-        if not (self._promised is None or self._minds.changed_records or self._next_allocatable):
-            return
-        promises = self._minds.promises()
-        left = left_of(self._minds.capacity, (share for _, share in promises))
-        if (left, promises) == self._promised:
-            self._next_allocatable = 0.0
-            return
-        if self._promised is not None and now < self._next_allocatable:
-            return
-        self._promised = (left, promises)
-        self._next_allocatable = now + ALLOCATABLE_SECONDS
-        self._minds.publish(self._reports.allocatable(left, promises))
-
     def _chores(self, now: float) -> None:
         if now < self._next_check:
             return
@@ -325,6 +297,3 @@ class AgentService:
         self._alive()
         if self._bus.connected and now >= self._next_heartbeat:
             self._publish_presence()
-        if now >= self._next_probe:
-            self._next_probe = now + self._settings.probe_seconds
-            self._performer.probe()

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 
 from edge_agent.appliers.port import Applier, ApplyError, CancelCheck, ProgressReport
 from edge_agent.happenings import Finding, HealthReported, HealthUnknown, WorkDone, WorkFailed
-from edge_agent.model import Share, Step, Work
-from edge_agent.plan import share_of, shortages
+from edge_agent.model import Step, Work
+from topics.allocation import Holdings, Share, share_of, shortages
 from topics.codec import decode
 from topics.documents.device import Capabilities
 from topics.documents.manifest import Manifest
@@ -81,9 +81,10 @@ def suits_device(manifest: Manifest, capabilities: Capabilities, free: Share | N
         raise ApplyError(reasons[0].code, _sentences(reasons), retryable=False)
     if free is not None:
         needed = share_of(manifest.requirements)
-        missing = shortages(Share(memory=needed.memory, storage=needed.storage), free)
+        missing = shortages(Share(memory=needed.memory, storage=needed.storage), Holdings(free))
         if missing:
-            raise ApplyError("insufficient", f"{'; '.join(missing)} unused on this device now", retryable=True)
+            phrases = (f"needs {short.required} {_resource(short)}, {short.available} is unused" for short in missing)
+            raise ApplyError("insufficient", f"{'; '.join(phrases)} on this device now", retryable=True)
 
 
 def _do(
@@ -113,6 +114,10 @@ def _do(
             applier.apply(manifest, work.component, cancelled)
             if work.component == manifest.components[-1].name:
                 applier.finish(manifest)
+
+
+def _resource(reason: Reason) -> str:
+    return reason.path.rpartition(".")[2]
 
 
 def _sentences(reasons: Iterable[Reason]) -> str:

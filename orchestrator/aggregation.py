@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from orchestrator.model import DeploymentRecord, Fleet, SpecRecord
-from orchestrator.placement import refusals_of
+from orchestrator.placement import refusals_of, told, waiting_for
 from topics.documents.answer import AggregateStatus, DeviceSummary, NotPlaceable
 from topics.documents.command import CommandOutcome
 from topics.documents.status import Failure
@@ -34,13 +34,21 @@ Phase = Literal[
 def aggregate(fleet: Fleet, spec: SpecRecord) -> AggregateStatus:
     """The aggregate of one spec as the fleet stands."""
     deployments = fleet.of_spec(spec.name)
-    refused, waiting_for = refusals_of(fleet, spec), _waiting_for(fleet, spec)
+    refused, awaited = refusals_of(fleet, spec), waiting_for(fleet, spec)
     standing = {record.device: _standing(record, spec) for record in deployments.values()}
     counts = Counter(standing.values())
     leaving = [] if spec.deleted else [record.device for record in deployments.values() if record.removing]
-    # A device that is being taken off may be offline for ever: it is shown, and holds nobody up.
-    placed = counts - Counter(standing[device] for device in leaving)
-    phase, message = _phase(spec, placed, len(deployments) - len(leaving), refused, waiting_for)
+    behind = [
+        record.device
+        for record in deployments.values()
+        if record.assigned < spec.generation and not record.removing and standing[record.device] == WAITING
+    ]
+    # A device that is being taken off may be offline for ever, and one that cannot take this generation keeps an
+    # older one: both are shown, and hold nobody up.
+    placed = counts - Counter(standing[device] for device in (*leaving, *behind))
+    phase, message = _phase(spec, placed, len(deployments) - len(leaving) - len(behind), refused, awaited)
+    if behind and not spec.deleted:
+        message += f"; {len(behind)} keep an older generation because they cannot take this one"
     listed = sorted(deployments.values(), key=lambda record: (standing[record.device] == State.DEPLOYED, record.device))
     room = TEXT_BUDGET // max(1, min(len(listed), MOST_DEVICES))
     return AggregateStatus(
@@ -52,9 +60,10 @@ def aggregate(fleet: Fleet, spec: SpecRecord) -> AggregateStatus:
         counts=dict(sorted(counts.items())),
         devices=tuple(_summary(fleet, record, room) for record in listed[:MOST_DEVICES]),
         not_placeable=tuple(
-            NotPlaceable(device=device, reasons=refused[device]) for device in sorted(refused)[:MOST_REFUSALS]
+            NotPlaceable(device=device, reasons=tuple(told(device, refused[device])))
+            for device in sorted(refused)[:MOST_REFUSALS]
         ),
-        waiting_for=waiting_for[:MOST_REFUSALS],
+        waiting_for=awaited[:MOST_REFUSALS],
         truncated=max(0, len(listed) - MOST_DEVICES),
         commands=_commands(fleet, spec.name),
     )
@@ -77,7 +86,7 @@ def _standing(record: DeploymentRecord, spec: SpecRecord) -> str:
 
 
 def _phase(
-    spec: SpecRecord, counts: Counter[str], total: int, refused: Mapping[str, object], waiting_for: tuple[str, ...]
+    spec: SpecRecord, counts: Counter[str], total: int, refused: Mapping[str, object], awaited: tuple[str, ...]
 ) -> tuple[Phase, str]:
     if spec.deleted:
         return ("Removing", f"{counts[State.REMOVED]} of {total} devices are done") if total else ("Removed", "")
@@ -87,7 +96,7 @@ def _phase(
     if not total:
         if refused:
             return "NotPlaceable", f"none of {len(refused)} selected devices can take it"
-        return "Pending", "waits for " + (", ".join(waiting_for[:5]) if waiting_for else "a device that it selects")
+        return "Pending", "waits for " + (", ".join(awaited[:5]) if awaited else "a device that it selects")
     done = f"{counts[State.DEPLOYED]} of {total} devices are deployed"
     if counts[State.FAILED] or counts[State.ROLLING_BACK]:
         return "Failed", f"{counts[State.FAILED] + counts[State.ROLLING_BACK]} of {total} devices failed; {done}"
@@ -111,6 +120,7 @@ def _summary(fleet: Fleet, record: DeploymentRecord, room: int) -> DeviceSummary
         online=device.online if device else False,
         epoch=device.epoch if device else 0,
         last_seen=fleet.seen.get(record.device) or (device.last_seen if device else None),
+        confirmed=fleet.ledger.is_confirmed(record.device, record.name),
         held=_clipped(record.held, room) if record.held else None,
         failure=_clipped_failure(record.failure, room) if record.failure else None,
     )
@@ -129,17 +139,6 @@ def _clipped_failure(failure: Failure, room: int) -> Failure:
             "code": failure.code[:room],
             "component": failure.component and failure.component[:room],
         }
-    )
-
-
-def _waiting_for(fleet: Fleet, spec: SpecRecord) -> tuple[str, ...]:
-    """Devices that the spec names and that have not said yet what they are."""
-    if spec.spec is None:
-        return ()
-    return tuple(
-        device
-        for device in spec.spec.spec.agents.devices
-        if device not in fleet.devices or fleet.devices[device].capabilities is None
     )
 
 

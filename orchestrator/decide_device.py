@@ -1,16 +1,14 @@
-"""What a device's presence and capabilities bring about."""
+"""What a device's presence, capabilities and promises bring about."""
 
 from __future__ import annotations
 
-from collections import ChainMap
 from dataclasses import replace
 
 from orchestrator import outbound
-from orchestrator.decide_spec import adopt, place_spec
 from orchestrator.decision import Context, Decision, DeviceSilent
-from orchestrator.model import DeploymentRecord, DeviceRecord, Fleet, SpecRecord
-from orchestrator.placement import may_concern, refusal
-from topics.documents.device import Capabilities, Presence
+from orchestrator.model import DeploymentRecord, DeviceRecord, Fleet
+from topics.allocation import NOTHING, Share, larger_of
+from topics.documents.device import Allocatable, Capabilities, Presence
 
 
 def decide_presence(fleet: Fleet, presence: Presence, live: bool, context: Context) -> Decision:
@@ -36,6 +34,8 @@ def decide_presence(fleet: Fleet, presence: Presence, live: bool, context: Conte
         heartbeat_seconds=presence.heartbeat_seconds,
         last_seen=context.wall if live else known.last_seen,
     )
+    if known.journal and not same_journal and known.promised:
+        record = replace(record, promised=())  # a device that was set up anew promised nothing yet
     decision.records.append(record)
     if record.online != known.online:
         decision.note("device online" if record.online else "device offline", device=record.device, epoch=record.epoch)
@@ -59,10 +59,9 @@ def decide_silence(fleet: Fleet, event: DeviceSilent, context: Context) -> Decis
 
 
 def decide_capabilities(fleet: Fleet, capabilities: Capabilities, digest: str, context: Context) -> Decision:
-    """What a device is: the specs that may concern it are placed anew.
+    """What a device is: the specs that it may concern are decided one after another (``orchestrator.engine``).
 
-    A device that runs a deployment keeps it when it no longer fits (only a change of the spec takes a
-    deployment off); its status then says what it lacks.
+    Whether a device that no longer suits keeps what it runs is the spec's to say (``onMismatch``).
     """
     decision = Decision()
     known = fleet.devices.get(capabilities.device) or DeviceRecord(capabilities.device)
@@ -70,32 +69,31 @@ def decide_capabilities(fleet: Fleet, capabilities: Capabilities, digest: str, c
         return decision
     record = replace(known, capabilities=capabilities, capabilities_digest=digest)
     decision.records.append(record)
+    decision.described.append(record.device)
     decision.note("capabilities", device=record.device, labels=dict(capabilities.labels))
-    for spec in fleet.specs.values():
-        if spec.spec is None:
-            continue
-        if not may_concern(spec.spec, record.device, capabilities.labels):
-            if record.device in fleet.refusals.get(spec.name, ()):
-                decision.refusals.append((spec.name, record.device, ()))  # it is not even selected any more
-                decision.touched.add(spec.name)
-            continue
-        if spec.spec.spec.agents.count == "all":
-            _place_one(fleet, spec, capabilities, decision)
-        else:
-            devices = ChainMap({record.device: record}, fleet.devices)
-            place_spec(fleet, spec, context, decision, changed=False, devices=devices)
     return decision
 
 
-def _place_one(fleet: Fleet, spec: SpecRecord, capabilities: Capabilities, decision: Decision) -> None:
-    """Where every device that fits is taken, one device's change concerns no other."""
-    assert spec.spec is not None, "a deleted spec is not placed"
-    device = capabilities.device
-    reasons = refusal(spec.spec, capabilities)
-    decision.refusals.append((spec.name, device, reasons))
-    decision.touched.add(spec.name)
-    if not reasons:
-        adopt(spec, [device], fleet.of_spec(spec.name), decision)
+def decide_allocatable(fleet: Fleet, allocatable: Allocatable, context: Context) -> Decision:
+    """What the device says it promised: it counts beside what was reserved here, the larger of each deployment.
+
+    One of an older session than the last birth is ignored. What says nothing new is no decision at all.
+    """
+    decision = Decision()
+    known = fleet.devices.get(allocatable.device) or DeviceRecord(allocatable.device)
+    if allocatable.epoch < known.epoch:
+        return decision
+    said: dict[str, Share] = {}
+    for item in allocatable.promised:
+        share = Share(max(0, item.cpu), max(0, item.memory), max(0, item.storage))
+        said[item.deployment] = larger_of((share, said.get(item.deployment, NOTHING)))
+    promised = tuple((name, said[name]) for name in sorted(said))
+    if promised == known.promised:
+        return decision
+    decision.records.append(replace(known, promised=promised))
+    before = {name for name, _ in known.promised}
+    decision.touched |= {name for name, _ in promised if name not in before and name in fleet.specs}
+    return decision
 
 
 def _start_anew(fleet: Fleet, device: DeviceRecord, context: Context, decision: Decision) -> None:
@@ -119,6 +117,7 @@ def forget_reports(deployment: DeploymentRecord, journal: str) -> DeploymentReco
         desired_generation=deployment.desired_generation,
         desired_digest=deployment.desired_digest,
         removing=deployment.removing,
+        assignment=deployment.assignment,
         journal=journal,
     )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from dataclasses import replace
 
 from orchestrator import outbound
+from orchestrator.assignment import raise_generation, settled
 from orchestrator.decide_device import forget_reports
-from orchestrator.decide_spec import accepted, place_spec
 from orchestrator.decision import Context, Decision, GapDue, NotTakenUp, Transition
 from orchestrator.model import DeploymentRecord, Fleet
 from orchestrator.removal import confirm_removed, is_gone, remove_from
@@ -46,6 +45,7 @@ def decide_event(fleet: Fleet, event: TransitionEvent, context: Context) -> Deci
             generation=event.generation,
             epoch=max(known.epoch, event.epoch),
         )
+        record = settled(record, deployed=event.target is State.DEPLOYED)
         decision.touched.add(known.name)
     _keep(fleet, record, context, decision)
     return decision
@@ -80,6 +80,7 @@ def decide_status(fleet: Fleet, status: DeploymentStatus, context: Context) -> D
         held=status.held,
         failure=status.failure,
     )
+    record = settled(record, deployed=status.state is State.DEPLOYED)
     _note_outcomes(fleet, status, decision)
     if record != known:
         decision.touched.add(known.name)
@@ -194,11 +195,7 @@ def _outgrow(
     is_another = failure is not None and failure.code == GENERATION_REUSED and failure.generation == seen
     if spec.spec is None or seen < spec.generation or (seen == spec.generation and not (was_taken_off or is_another)):
         return
-    raised = replace(spec, generation=seen + 1, problem=None)
-    decision.records.append(raised)
-    current = ChainMap({record.device: record}, dict(fleet.of_spec(record.name)))
-    placement = place_spec(fleet, raised, context, decision, changed=False, current=current)
-    decision.publications.append(accepted(raised, placement.refused, context))
+    raised = raise_generation(fleet, spec, seen + 1, record, decision)
     decision.note(
         "generation raised", warning=True, deployment=raised.name, generation=raised.generation,
         because=f"{status.device} already had {seen}",

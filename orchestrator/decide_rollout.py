@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator import outbound
-from orchestrator.decide_spec import accepted
+from orchestrator.assignment import ask_for
 from orchestrator.decision import (
     CommandExpired,
     Context,
@@ -18,7 +18,6 @@ from orchestrator.decision import (
     RetryRender,
 )
 from orchestrator.model import CommandRecord, Fleet, Problem, SpecRecord
-from orchestrator.placement import refusals_of
 from topics.codec import digest_of
 from topics.documents.command import DEVICE_ACTIONS, Action, OperatorCommand
 from topics.errors import ContractError
@@ -34,17 +33,23 @@ def decide_rendered(fleet: Fleet, event: Rendered, context: Context) -> Decision
         # Two renders were under way when a tag moved. Devices of one generation get the same chart.
         decision.effects.append(Render(spec.name, spec.generation, tuple(sorted(event.manifests))))
         return decision
+    share = fleet.matcher(spec).needed
     for device, payload in event.manifests.items():
         deployment = fleet.deployment(event.name, device)
-        if deployment is None or deployment.removing:
+        if deployment is None or deployment.removing or deployment.assigned != event.generation:
             continue
         publication = outbound.manifest(context, event.name, device, payload)
         decision.publications.append(publication)
         decision.records.append(
-            replace(deployment, desired_generation=event.generation, desired_digest=publication.digest)
+            replace(
+                deployment,
+                desired_generation=event.generation,
+                desired_digest=publication.digest,
+                assignment=replace(deployment.assignment, share=share),
+            )
         )
     if spec.problem is not None:
-        _answer(fleet, replace(spec, problem=None, pins=event.pins), context, decision)
+        _answer(replace(spec, problem=None, pins=event.pins), decision)
     elif spec.pins != event.pins:
         decision.records.append(replace(spec, pins=event.pins))
     decision.touched.add(event.name)
@@ -59,7 +64,7 @@ def decide_render_failed(fleet: Fleet, event: RenderFailed, context: Context) ->
     if spec is None or spec.deleted or spec.generation != event.generation:
         return decision
     attempt = spec.problem.attempt + 1 if spec.problem else 1
-    _answer(fleet, replace(spec, problem=Problem(event.reasons, event.retryable, attempt)), context, decision)
+    _answer(replace(spec, problem=Problem(event.reasons, event.retryable, attempt)), decision)
     if event.retryable:
         decision.effects.append(RetryRender(spec.name, attempt))
     decision.note(
@@ -173,18 +178,16 @@ def _answered(name: str, command: OperatorCommand, outcome: str, message: str) -
 
 
 def _request(fleet: Fleet, spec: SpecRecord, decision: Decision) -> None:
-    lacking = [
+    """Ask for what is missing where the generation was assigned: who cannot take it keeps an older one."""
+    lacking = sorted(
         deployment.device
         for deployment in fleet.of_spec(spec.name).values()
-        if not deployment.removing and deployment.desired_generation < spec.generation
-    ]
-    if lacking and not spec.paused:
-        fitting = tuple(sorted(set(lacking) - refusals_of(fleet, spec).keys()))
-        if fitting:
-            decision.effects.append(Render(spec.name, spec.generation, fitting))
+        if not deployment.removing and deployment.desired_generation < spec.generation == deployment.assigned
+    )
+    ask_for(spec, lacking, decision)
 
 
-def _answer(fleet: Fleet, spec: SpecRecord, context: Context, decision: Decision) -> None:
+def _answer(spec: SpecRecord, decision: Decision) -> None:
     decision.records.append(spec)
-    decision.publications.append(accepted(spec, refusals_of(fleet, spec), context))
+    decision.answered.add(spec.name)
     decision.touched.add(spec.name)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from orchestrator import outbound
-from orchestrator.decision import Context, Decision, Publication, Render
-from orchestrator.model import DeploymentRecord, DeviceRecord, Fleet, SpecRecord
-from orchestrator.placement import Placement, place, refusals_of
-from orchestrator.removal import finish_if_gone, remove_from
+from orchestrator.answers import MOST_REASONS
+from orchestrator.assignment import place_spec
+from orchestrator.decision import Context, Decision
+from orchestrator.model import Fleet, SpecRecord
+from orchestrator.removal import clear_margo, finish_if_gone, remove_from
 from topics import channels
 from topics.codec import canonical_json, digest_of
 from topics.documents.spec import DeploymentSpec
 from topics.errors import ContractError, Reason
-from topics.spec_reader import read_spec
+from topics.spec_reader import SpecDocument, read_document
 
-_MOST_REASONS = 200
 _MOST_TOPIC = 300
 """Longest topic (characters) that an answer is published beside: the answer's own must be one that can be sent."""
 
@@ -30,18 +29,28 @@ def decide_spec(fleet: Fleet, name: str, payload: bytes, context: Context) -> De
     if known is not None and known.payload_digest == digest and not known.deleted:
         # The retained message after a reconnect, or the same once more. Another one may have been rejected in
         # between, so it is answered again; an answer that stands already is not sent twice.
-        return Decision(publications=[accepted(known, refusals_of(fleet, known), context)])
+        again = Decision(answered={name})
+        if known.rejected:
+            again.records.append(replace(known, rejected=False))
+        return again
     try:
-        spec = read_spec(payload, name=name, limit=context.max_payload_bytes)
-        _check_renderers(spec, context)
+        document = read_document(payload, name=name, limit=context.max_payload_bytes)
+        _check_renderers(document.spec, context)
     except ContractError as error:
         return _reject(known, name, digest, error.reasons, context)
-    return _accept(fleet, known, spec, digest, context)
+    return _accept(fleet, known, document, digest, context)
 
 
-def _accept(fleet: Fleet, known: SpecRecord | None, spec: DeploymentSpec, digest: str, context: Context) -> Decision:
-    content = digest_of(canonical_json(spec.spec.model_dump(mode="json", by_alias=True, exclude_none=True)))
-    decision = Decision()
+def content_digest(spec: DeploymentSpec) -> str:
+    """The digest of what makes a generation. Without what is left at its default: a field that a newer program
+    knows, and a default that somebody writes down, make no generation."""
+    content = spec.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    return digest_of(canonical_json(content))
+
+
+def _accept(fleet: Fleet, known: SpecRecord | None, document: SpecDocument, digest: str, context: Context) -> Decision:
+    spec, decision = document.spec, Decision()
+    content = content_digest(spec)
     changed = known is None or known.deleted or known.content_digest != content
     if known is not None and not changed:
         # Another spelling of the same content: answered, but no new generation.
@@ -54,34 +63,20 @@ def _accept(fleet: Fleet, known: SpecRecord | None, spec: DeploymentSpec, digest
             content_digest=content,
             spec=spec,
             paused=known.paused if known and not known.deleted else False,
+            accepted=fleet.accepted + 1,
         )
+    record = replace(record, warnings=document.warnings, margo=document.margo, rejected=False)
     decision.records.append(record)
+    if known is not None and known.margo and not record.margo:
+        for device in fleet.of_spec(record.name):
+            clear_margo(record.name, device, context, decision)
     placement = place_spec(fleet, record, context, decision, changed=changed)
-    decision.publications.append(accepted(record, placement.refused, context))
+    decision.answered.add(record.name)
     decision.note(
         "spec accepted", deployment=record.name, generation=record.generation,
-        devices=len(placement.placed), refused=len(placement.refused),
+        devices=len(placement.chosen), refused=len(placement.refused),
     )  # fmt: skip
     return decision
-
-
-def accepted(record: SpecRecord, refused: Mapping[str, tuple[Reason, ...]], context: Context) -> Publication:
-    """The result of an accepted spec: with what keeps devices from taking it, and from rendering it."""
-    reasons = tuple(reason for device in sorted(refused) for reason in refused[device])
-    if record.problem is not None:
-        reasons = record.problem.reasons + reasons
-    kept = reasons[:_MOST_REASONS]
-    if len(reasons) > len(kept):
-        more = f"{len(reasons) - len(kept)} more reasons stand in the deployment's status"
-        kept += (Reason(path="", code="truncated", message=more),)
-    return outbound.result(
-        context,
-        record.name,
-        outcome="accepted",
-        generation=record.generation,
-        spec_digest=record.payload_digest,
-        reasons=kept,
-    )
 
 
 def _reject(
@@ -89,7 +84,11 @@ def _reject(
 ) -> Decision:
     """What is in force stays in force; the answer carries every reason."""
     decision = Decision()
-    generation = known.generation if known is not None and not known.deleted else 0
+    generation = 0
+    if known is not None and not known.deleted:
+        generation = known.generation
+        if not known.rejected:
+            decision.records.append(replace(known, rejected=True))
     decision.publications.append(
         outbound.result(
             context,
@@ -97,7 +96,7 @@ def _reject(
             outcome="rejected",
             generation=generation,
             spec_digest=digest,
-            reasons=reasons[:_MOST_REASONS],
+            reasons=reasons[:MOST_REASONS],
         )
     )
     decision.note("spec rejected", warning=True, deployment=name, reasons=[str(reason) for reason in reasons[:5]])
@@ -139,7 +138,7 @@ def _delete(fleet: Fleet, name: str, context: Context) -> Decision:
         return decision
     # Above everything that a device may have seen: a spec created again goes on above every tombstone.
     seen = [max(item.desired_generation, item.generation) for item in fleet.of_spec(name).values()]
-    record = SpecRecord(name, max(known.generation, *seen, 0) + 1, "", "", spec=None)
+    record = SpecRecord(name, max(known.generation, *seen, 0) + 1, "", "", spec=None, margo=known.margo)
     decision.records.append(record)
     decision.publications.append(
         outbound.result(context, name, outcome="deleted", generation=record.generation, spec_digest="")
@@ -150,60 +149,6 @@ def _delete(fleet: Fleet, name: str, context: Context) -> Decision:
     decision.touched.add(name)
     decision.note("spec deleted", deployment=name, generation=record.generation, devices=len(fleet.of_spec(name)))
     return decision
-
-
-def place_spec(
-    fleet: Fleet,
-    record: SpecRecord,
-    context: Context,
-    decision: Decision,
-    *,
-    changed: bool,
-    devices: Mapping[str, DeviceRecord] | None = None,
-    current: Mapping[str, DeploymentRecord] | None = None,
-) -> Placement:
-    """Assign the spec's devices: new deployments, and the request to render what is missing.
-
-    Devices that it no longer selects get tombstones where its content has ``changed``; otherwise they
-    keep it. ``devices`` and ``current`` (its deployments) are given where they differ from the fleet's.
-    """
-    assert record.spec is not None, "a deleted spec is not placed"
-    current = fleet.of_spec(record.name) if current is None else current
-    placement = place(
-        record.spec,
-        fleet.devices if devices is None else devices,
-        {device for device, item in current.items() if not item.removing},
-    )
-    kept = placement.placed | placement.refused.keys() | set(placement.waiting_for)
-    holding = set(placement.placed)
-    for device, deployment in current.items():
-        if device in kept:
-            continue
-        if changed:
-            remove_from(deployment, record.generation, context, decision)
-        elif not deployment.removing:
-            holding.add(device)
-    decision.placements[record.name] = placement.refused
-    decision.touched.add(record.name)
-    adopt(record, sorted(holding), current, decision)
-    return placement
-
-
-def adopt(
-    record: SpecRecord, devices: Iterable[str], current: Mapping[str, DeploymentRecord], decision: Decision
-) -> None:
-    """Make these devices hold the spec, and ask for the manifests that they lack for its generation."""
-    lacking = []
-    for device in devices:
-        existing = current.get(device)
-        if existing is None:
-            decision.records.append(DeploymentRecord(record.name, device))
-        elif existing.removing:
-            decision.records.append(replace(existing, removing=False, desired_generation=0, desired_digest=""))
-        if existing is None or existing.removing or existing.desired_generation < record.generation:
-            lacking.append(device)
-    if lacking and not record.paused:
-        decision.effects.append(Render(record.name, record.generation, tuple(lacking)))
 
 
 def _check_renderers(spec: DeploymentSpec, context: Context) -> None:

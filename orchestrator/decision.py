@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from orchestrator.ledger import has_more
 from orchestrator.model import CommandRecord, DeploymentRecord, DeviceRecord, Fleet, SpecRecord
 from topics.channels import Topics
 from topics.documents.status import TransitionEvent
@@ -159,7 +160,11 @@ Record: TypeAlias = SpecRecord | DeviceRecord | DeploymentRecord | CommandRecord
 
 @dataclass(slots=True)
 class Decision:
-    """New records, messages to send, effects; ``touched`` names the specs whose aggregate changed."""
+    """New records, messages to send, effects; ``touched`` names the specs whose aggregate changed.
+
+    What concerns several specs is not decided here but named, and follows one by one (``orchestrator.engine``):
+    each sees what the one before it took.
+    """
 
     records: list[Record] = field(default_factory=list)
     dropped: list[tuple[str, str]] = field(default_factory=list)
@@ -171,29 +176,57 @@ class Decision:
     """Per spec that was placed anew: the devices that cannot take it."""
     refusals: list[tuple[str, str, tuple[Reason, ...]]] = field(default_factory=list)
     """Spec, device, reasons (none: it can take it), where a single device was looked at."""
+    described: list[str] = field(default_factory=list)
+    """Devices that say what they are for the first time, or are something else now."""
+    replaced: list[str] = field(default_factory=list)
+    """Specs that are to be placed again over all devices."""
+    answered: set[str] = field(default_factory=set)
+    """Specs whose result is to be published at once."""
+    restated: set[str] = field(default_factory=set)
+    """Specs whose result may say something else now; it is published together with their aggregates."""
 
     def note(self, event: str, *, warning: bool = False, **fields: object) -> None:
         self.effects.append(Note(event, fields, warning))
 
 
-def apply(fleet: Fleet, decision: Decision) -> None:
-    """Make a decision's records the newest ones."""
+def apply(fleet: Fleet, decision: Decision) -> list[str]:
+    """Make a decision's records the newest ones. Returns the devices on which more is left than before."""
+    changed = dict.fromkeys(_promising(fleet, decision))
+    before = {device: fleet.ledger.left(device) for device in changed}
     for record in decision.records:
         match record:
             case DeploymentRecord():
                 fleet.put_deployment(record)
             case DeviceRecord():
-                fleet.devices[record.device] = record
+                fleet.put_device(record)
             case SpecRecord():
-                fleet.specs[record.name] = record
+                fleet.put_spec(record)
             case CommandRecord():
                 fleet.put_command(record)
     for name, device in decision.dropped:
         fleet.drop_deployment(name, device)
     for name, refused in decision.placements.items():
-        fleet.refusals[name] = dict(refused)
+        fleet.refusals.put_spec(name, refused)
     for name, device, reasons in decision.refusals:
-        if (known := fleet.refusals.get(name)) is not None:
-            known.pop(device, None)
-            if reasons:
-                known[device] = reasons
+        fleet.refusals.put(name, device, reasons)
+    return [device for device in changed if has_more(before[device], fleet.ledger.left(device))]
+
+
+def _promising(fleet: Fleet, decision: Decision) -> Iterator[str]:
+    """The devices whose promises or capacity the decision changes."""
+    for record in decision.records:
+        match record:
+            case DeploymentRecord():
+                known = fleet.deployment(record.name, record.device)
+                if known is not None and known.assignment is not record.assignment:
+                    yield record.device
+            case DeviceRecord():
+                device = fleet.devices.get(record.device)
+                if (
+                    device is None
+                    or device.promised is not record.promised
+                    or device.capabilities is not record.capabilities
+                ):
+                    yield record.device
+    for _, device_id in decision.dropped:
+        yield device_id

@@ -28,7 +28,7 @@ from topics.channels import Address, Channel, Topics
 from topics.codec import decode, decode_sealed, parse_json
 from topics.documents.base import as_contract_error
 from topics.documents.command import OperatorCommand
-from topics.documents.device import Capabilities, Presence
+from topics.documents.device import Allocatable, Capabilities, Presence
 from topics.documents.status import DeploymentStatus, TransitionEvent
 from topics.errors import ContractError
 
@@ -37,6 +37,7 @@ SUBSCRIBED: tuple[Channel, ...] = (
     channels.OPERATOR_COMMAND,
     channels.PRESENCE,
     channels.CAPABILITIES,
+    channels.ALLOCATABLE,
     channels.STATUS,
     channels.EVENT,
 )
@@ -99,6 +100,10 @@ def _decide(fleet: Fleet, address: Address, payload: bytes, live: bool, context:
             capabilities, digest = decode_sealed(Capabilities, payload)
             _same(address, capabilities.device)
             return decide_device.decide_capabilities(fleet, capabilities, digest, context)
+        case channels.ALLOCATABLE:
+            allocatable = decode(Allocatable, payload)
+            _same(address, allocatable.device)
+            return decide_device.decide_allocatable(fleet, allocatable, context)
         case channels.OPERATOR_COMMAND:
             try:
                 command = _command(payload)

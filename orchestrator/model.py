@@ -10,9 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+from orchestrator.interests import Interests
+from orchestrator.ledger import Ledger
+from orchestrator.matching import Matcher
+from orchestrator.refusals import Refusals
+from topics.allocation import NOTHING, Share, capacity_of
 from topics.documents.device import Capabilities
 from topics.documents.spec import DeploymentSpec
 from topics.documents.status import Failure
+from topics.eligibility import Subject
 from topics.errors import Reason
 from topics.lifecycle import State
 
@@ -44,6 +50,14 @@ class SpecRecord:
     pins: tuple[tuple[str, str], ...] = ()
     """Component and chart digest, as first fetched for this generation: a device that joins later gets
     the same chart, whatever a tag points to by then."""
+    accepted: int = 0
+    """Place in the order in which generations were accepted: who waits for room is served in it."""
+    warnings: tuple[Reason, ...] = ()
+    """The tolerances that were used to read it."""
+    margo: bool = False
+    """Whether it came as a Margo document: then its state is published as one, too."""
+    rejected: bool = False
+    """Whether a later message was rejected: then that answer stands until the next message."""
 
     @property
     def deleted(self) -> bool:
@@ -53,7 +67,8 @@ class SpecRecord:
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
     """A device, from its own messages. ``journal`` names its journal: another one means that the device
-    was set up anew and counts its epochs and sequences from the start. ``last_seen`` is RFC 3339."""
+    was set up anew and counts its epochs and sequences from the start. ``last_seen`` is RFC 3339.
+    ``promised`` is what the device itself says it promised, by deployment."""
 
     device: str
     online: bool = False
@@ -64,6 +79,22 @@ class DeviceRecord:
     last_seen: str | None = None
     capabilities: Capabilities | None = None
     capabilities_digest: str = ""
+    promised: tuple[tuple[str, Share], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a device was given of a spec: ``generation`` is the newest that it is to hold, ``why`` says why it was
+    chosen, ``share`` what the published generation needs, ``reserved`` what counts as promised: enough for both
+    while one generation replaces another, and until the deployment is gone from the device."""
+
+    generation: int = 0
+    why: str = ""
+    share: Share = NOTHING
+    reserved: Share = NOTHING
+
+
+UNASSIGNED = Assignment()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +102,8 @@ class DeploymentRecord:
     """A deployment: one spec on one device.
 
     ``desired_*`` is what was published for the device (generation 0: nothing yet), ``removing`` that it
-    is a tombstone. The rest is what the device reported: ``sequence`` of its newest report,
-    ``event_sequence`` up to which every transition is here, ``ahead`` those beyond a gap.
+    is a tombstone. The rest but for ``assignment`` is what the device reported: ``sequence`` of its newest report, ``event_sequence`` up to which every
+    transition is here, ``ahead`` those beyond a gap.
     """
 
     name: str
@@ -92,6 +123,17 @@ class DeploymentRecord:
     held: str | None = None
     failure: Failure | None = None
     anomaly: str = ""
+    assignment: Assignment = UNASSIGNED
+
+    @property
+    def assigned(self) -> int:
+        """The newest generation that the device is to hold."""
+        return self.assignment.generation
+
+    @property
+    def reserved(self) -> Share:
+        """What counts as promised to the deployment."""
+        return self.assignment.reserved
 
     @property
     def key(self) -> tuple[str, str]:
@@ -127,20 +169,76 @@ KEPT_PER_DEPLOYMENT = 200
 
 @dataclass(slots=True)
 class Fleet:
-    """All records, by their keys."""
+    """All records, by their keys, and what is derived from them."""
 
     specs: dict[str, SpecRecord] = field(default_factory=dict)
     devices: dict[str, DeviceRecord] = field(default_factory=dict)
     commands: dict[tuple[str, str], CommandRecord] = field(default_factory=dict)
-    refusals: dict[str, dict[str, tuple[Reason, ...]]] = field(default_factory=dict)
-    """Per spec: the selected devices that cannot take it, and why. Derived; absent until it is needed."""
+    ledger: Ledger = field(default_factory=Ledger)
+    refusals: Refusals = field(default_factory=Refusals)
     seen: dict[str, str] = field(default_factory=dict)
     """Per device: when this process last heard of it (RFC 3339). Not stored; presence stores it now and then."""
+    accepted: int = 0
+    """The highest place in the order of acceptance."""
+    _subjects: dict[str, Subject] = field(default_factory=dict)
+    _matchers: dict[str, Matcher] = field(default_factory=dict)
+    _interests: Interests = field(default_factory=Interests)
     _by_name: dict[str, dict[str, DeploymentRecord]] = field(default_factory=dict)
     _by_device: dict[str, set[str]] = field(default_factory=dict)
     _commands: dict[str, dict[tuple[str, str], CommandRecord]] = field(default_factory=dict)
     _open: dict[str, dict[tuple[str, str], CommandRecord]] = field(default_factory=dict)
     _answered: dict[str, dict[tuple[str, str], None]] = field(default_factory=dict)
+
+    # -- specs and devices -----------------------------------------------------------------------
+
+    def put_spec(self, record: SpecRecord) -> None:
+        """Keep a spec, and know whom it may concern."""
+        known = self.specs.get(record.name)
+        self.specs[record.name] = record
+        self.accepted = max(self.accepted, record.accepted)
+        if known is None or known.spec is not record.spec:
+            self._interests.put(record.name, record.spec, known.spec if known else None)
+            if record.spec is None:
+                self._matchers.pop(record.name, None)
+                self.refusals.drop_spec(record.name)
+
+    def put_device(self, record: DeviceRecord) -> None:
+        """Keep a device, and know what can be promised on it."""
+        known = self.devices.get(record.device)
+        self.devices[record.device] = record
+        if known is None or known.capabilities is not record.capabilities or known.promised is not record.promised:
+            capacity = capacity_of(record.capabilities) if record.capabilities else NOTHING
+            self.ledger.describe(record.device, capacity, dict(record.promised))
+
+    def matcher(self, spec: SpecRecord) -> Matcher:
+        """The spec prepared for matching, made once for its content."""
+        assert spec.spec is not None, "a deleted spec is not matched"
+        known = self._matchers.get(spec.name)
+        if known is None or known.spec is not spec.spec:
+            known = self._matchers[spec.name] = Matcher(spec.spec)
+        return known
+
+    def subject(self, device: str) -> Subject | None:
+        """The device prepared for matching, made once for its capabilities; ``None`` while they are unknown."""
+        record = self.devices.get(device)
+        if record is None or record.capabilities is None:
+            return None
+        known = self._subjects.get(device)
+        if known is None or known.capabilities is not record.capabilities:
+            known = self._subjects[device] = Subject(record.capabilities)
+        return known
+
+    def concerned_by(self, subject: Subject) -> set[str]:
+        """The specs that a change of the device may concern: those that hold it, refuse it, name it, or select
+        by labels and properties."""
+        device = subject.device
+        return {
+            *self._by_device.get(device, ()),
+            *self.refusals.of_device(device),
+            *self._interests.of(subject),
+        }
+
+    # -- deployments -----------------------------------------------------------------------------
 
     def deployment(self, name: str, device: str) -> DeploymentRecord | None:
         return self._by_name.get(name, {}).get(device)
@@ -156,6 +254,22 @@ class Fleet:
     def deployments(self) -> Iterator[DeploymentRecord]:
         for records in self._by_name.values():
             yield from records.values()
+
+    def put_deployment(self, record: DeploymentRecord) -> None:
+        records = self._by_name.setdefault(record.name, {})
+        known = records.get(record.device)
+        records[record.device] = record
+        if known is None:
+            self._by_device.setdefault(record.device, set()).add(record.name)
+        if known is None or known.assignment is not record.assignment:
+            self.ledger.reserve(record.device, record.name, record.reserved)
+
+    def drop_deployment(self, name: str, device: str) -> None:
+        self._by_name.get(name, {}).pop(device, None)
+        self._by_device.get(device, set()).discard(name)
+        self.ledger.reserve(device, name, NOTHING)
+
+    # -- commands --------------------------------------------------------------------------------
 
     def open_commands(self, device: str) -> list[CommandRecord]:
         return list(self._open.get(device, {}).values())
@@ -177,11 +291,3 @@ class Fleet:
         if len(answered) > KEPT_PER_DEPLOYMENT:
             oldest = next(iter(answered))
             del answered[oldest], self.commands[oldest], self._commands[record.name][oldest]
-
-    def put_deployment(self, record: DeploymentRecord) -> None:
-        self._by_name.setdefault(record.name, {})[record.device] = record
-        self._by_device.setdefault(record.device, set()).add(record.name)
-
-    def drop_deployment(self, name: str, device: str) -> None:
-        self._by_name.get(name, {}).pop(device, None)
-        self._by_device.get(device, set()).discard(name)

@@ -8,7 +8,7 @@ from orchestrator.decision import Context, Publication
 from orchestrator.model import CommandRecord, DeploymentRecord
 from topics import channels
 from topics.codec import digest_of, encode
-from topics.documents.answer import AggregateStatus, SpecResult
+from topics.documents.answer import AggregateStatus, Placed, SpecResult
 from topics.documents.command import Action, Command
 from topics.errors import Reason
 
@@ -21,12 +21,15 @@ def result(
     generation: int,
     spec_digest: str,
     reasons: tuple[Reason, ...] = (),
+    warnings: tuple[Reason, ...] = (),
+    placed: tuple[Placed, ...] = (),
     topic: str | None = None,
 ) -> Publication:
     """The answer to a spec; ``topic`` only where the name itself is what is wrong."""
     document = SpecResult(
-        deployment=name, outcome=outcome, generation=generation, spec_digest=spec_digest, reasons=reasons
-    )
+        deployment=name, outcome=outcome, generation=generation, spec_digest=spec_digest, reasons=reasons,
+        warnings=warnings, placed=placed,
+    )  # fmt: skip
     digest = digest_of(encode(document))
     payload = encode(document.model_copy(update={"time": context.wall}))
     return Publication(topic or context.topics.topic(channels.RESULT, deployment=name), payload, digest=digest)

@@ -41,6 +41,8 @@ def confirm_removed(fleet: Fleet, deployment: DeploymentRecord, context: Context
     decision.touched.add(deployment.name)
     decision.note("deployment removed", deployment=deployment.name, device=deployment.device)
     spec = fleet.specs.get(deployment.name)
+    if spec is not None and spec.margo:
+        clear_margo(deployment.name, deployment.device, context, decision)
     if spec is not None:
         finish_if_gone(fleet, spec, context, decision, without=deployment.device)
 
@@ -62,3 +64,9 @@ def finish_if_gone(
     if spec.deleted and not any(device != without for device in fleet.of_spec(spec.name)):
         for channel in (channels.AGGREGATE, channels.RESULT):
             decision.publications.append(outbound.clear(context.topics.topic(channel, deployment=spec.name)))
+
+
+def clear_margo(name: str, device: str, context: Context, decision: Decision) -> None:
+    """Clear a deployment's status in Margo's form."""
+    topic = context.topics.topic(channels.MARGO_STATUS, deployment=name, device=device)
+    decision.publications.append(outbound.clear(topic))

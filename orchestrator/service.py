@@ -10,7 +10,6 @@ import math
 import threading
 from collections.abc import Callable
 
-from orchestrator import aggregation, outbound
 from orchestrator.decision import (
     CommandExpired,
     Context,
@@ -23,12 +22,13 @@ from orchestrator.decision import (
     RenderFailed,
     RetryRender,
     Timed,
-    apply,
 )
+from orchestrator.engine import conclude
 from orchestrator.inbound import decide_message, decide_timed
 from orchestrator.model import DeploymentRecord, Fleet
 from orchestrator.ports import Clock, RenderPool, Store, Unit
 from orchestrator.sender import Sender
+from orchestrator.summaries import Summaries
 from orchestrator.watch import Watch
 from topics import channels
 from topics.channels import Topics
@@ -44,13 +44,6 @@ BATCH = 2_000
 """Most messages of one transaction."""
 
 TICK_SECONDS = 0.5
-AGGREGATE_SHARE = 0.1
-"""The share of its time that the deciding thread may spend on aggregates: after a round that took d
-seconds the next one comes d / share later. One device sees every step; a thousand see a summary."""
-
-AGGREGATE_ROUND_SECONDS = 0.02
-"""A round of aggregates ends after this time and goes on with the next one."""
-
 BUSY_MESSAGES, BUSY_SECONDS = 100.0, 0.05
 """More messages than this in this time are a flood: then a batch waits ``LINGER_SECONDS`` to fill up,
 because a transaction costs the same for one message as for a hundred. NATS sends a backlog message by
@@ -95,10 +88,8 @@ class Orchestrator:
         self._fleet: Fleet = store.load()
         self.epoch = store.next_epoch()
         self._watch = Watch(self._fleet, clock.monotonic())
-        # Specs whose aggregate may have to be published, in the order in which they changed.
-        self._stale: dict[str, None] = dict.fromkeys(self._fleet.specs)
+        self._summaries = Summaries(self._fleet, clock.monotonic)
         self._heard_live: set[str] = set()  # topics with a live message on this connection
-        self._aggregates_at = 0.0
         self._load = 0.0  # messages of the recent past, fading
         self._load_at = 0.0
         self._next_tick = 0.0
@@ -158,7 +149,7 @@ class Orchestrator:
         for event in events:
             self._decide(event, context, unit, effects)
         self._tick(context, unit, effects)
-        self._add_aggregates(context, unit)
+        self._summaries.add_to(unit, context)
         if unit:
             reach("orchestrator.before-commit")
             if self._store.commit(unit):
@@ -181,9 +172,9 @@ class Orchestrator:
         return self._load
 
     def _wait(self, now: float, timeout: float) -> float:
-        """How long to wait for something to happen: until a timer or a postponed aggregate is due."""
-        wait = self._timers.wait(now, timeout)
-        return max(0.0, min(wait, self._aggregates_at - now)) if self._stale else wait
+        """How long to wait for something to happen: until a timer or a postponed summary is due."""
+        wait, summaries = self._timers.wait(now, timeout), self._summaries.wait(now)
+        return wait if summaries is None else max(0.0, min(wait, summaries))
 
     def _decide(self, event: Incoming, context: Context, unit: Unit, effects: list[object]) -> None:
         match event:
@@ -192,7 +183,9 @@ class Orchestrator:
                     return
                 self._hear(event, context)
                 live = not event.retain
-                self._take(decide_message(self._fleet, event.topic, event.payload, live, context), unit, effects)
+                self._take(
+                    decide_message(self._fleet, event.topic, event.payload, live, context), context, unit, effects
+                )
             case Delivered():
                 self._sender.delivered(event.token)
                 unit.delivered.append(event.token)
@@ -202,18 +195,20 @@ class Orchestrator:
                 self._heard_live.clear()
                 _LOG.warning("disconnected", why=event.reason)
             case _:
-                self._take(decide_timed(self._fleet, event, context), unit, effects)
+                self._take(decide_timed(self._fleet, event, context), context, unit, effects)
 
-    def _take(self, decision: Decision, unit: Unit, effects: list[object]) -> None:
-        apply(self._fleet, decision)
-        unit.add(decision)
-        effects += decision.effects
-        self._stale.update(dict.fromkeys(decision.touched))
-        changed = [record for record in decision.records if isinstance(record, DeploymentRecord)]
-        if changed:
-            self._watch.look(changed, self._now)
-        for key in decision.dropped:
-            self._watch.forget(key)
+    def _take(self, decision: Decision, context: Context, unit: Unit, effects: list[object]) -> None:
+        """Apply a decision and what follows from it."""
+        for part in conclude(self._fleet, decision, context):
+            unit.add(part)
+            effects += part.effects
+            self._summaries.note(part)
+            changed = [record for record in part.records if isinstance(record, DeploymentRecord)]
+            if changed:
+                self._watch.look(changed, self._now)
+                self._summaries.look(changed)
+            for key in part.dropped:
+                self._watch.forget(key)
 
     def _is_overtaken(self, message: Received) -> bool:
         """Whether a stored message comes after a live one on its topic. NATS (2.15) may deliver the older,
@@ -245,27 +240,13 @@ class Orchestrator:
         self._next_tick = now + TICK_SECONDS
         events, again = self._watch.due(now)
         for event in events:
-            self._take(decide_timed(self._fleet, event, context), unit, effects)
+            self._take(decide_timed(self._fleet, event, context), context, unit, effects)
         if again:
             self._mark_delivered(unit)
             topics = [self._topics.topic(channels.MANIFEST, deployment=name, device=device) for name, device in again]
             self._store.send_again(topics=topics)
             self._sender.rewind()
             _LOG.info("manifests published again", count=len(topics))
-
-    def _add_aggregates(self, context: Context, unit: Unit) -> None:
-        start = self._clock.monotonic()
-        if not self._stale or start < self._aggregates_at:
-            return
-        now = start
-        while self._stale and now - start < AGGREGATE_ROUND_SECONDS:
-            name = next(iter(self._stale))
-            del self._stale[name]
-            spec = self._fleet.specs.get(name)
-            if spec is not None and not (spec.deleted and not self._fleet.of_spec(name)):
-                unit.publish(outbound.aggregate(context, aggregation.aggregate(self._fleet, spec)))
-            now = self._clock.monotonic()
-        self._aggregates_at = now + (now - start) / AGGREGATE_SHARE
 
     def _mark_delivered(self, unit: Unit) -> None:
         """Before messages are marked to be sent again: a delivery that was confirmed earlier in this very batch

@@ -106,9 +106,22 @@ PROGRESS = Channel(
     "Progress", "download bytes and percent, throttled",
 )  # fmt: skip
 
+QUERY = Channel(
+    "query", "devices/{device}/queries", (Role.OPERATOR, Role.ORCHESTRATOR), (Role.AGENT,), False, 0,
+    "Query", "a question to the device, with an id; it measures itself anew and answers",
+)  # fmt: skip
+ANSWER = Channel(
+    "answer", "devices/{device}/answers", (Role.AGENT,), (Role.ORCHESTRATOR, *_ALL), False, 0,
+    "Answer", "the answer to a question, with the question's id",
+)  # fmt: skip
+MARGO_STATUS = Channel(
+    "margo-status", "deployments/{deployment}/margo/{device}", (Role.ORCHESTRATOR,), (Role.PUBLISHER, *_ALL), True, 1,
+    "DeploymentStatusManifest", "the same as Margo's document, for specs that came as a Margo document",
+)  # fmt: skip
+
 TABLE: tuple[Channel, ...] = (
     SPEC, RESULT, AGGREGATE, OPERATOR_COMMAND, ORCHESTRATOR_PRESENCE, PRESENCE, CAPABILITIES,
-    ALLOCATABLE, MANIFEST, COMMAND, STATUS, EVENT, PROGRESS,
+    ALLOCATABLE, MANIFEST, COMMAND, STATUS, EVENT, PROGRESS, QUERY, ANSWER, MARGO_STATUS,
 )  # fmt: skip
 
 _CHECKS = {"device": check_device_id, "deployment": check_dns_label}

@@ -40,6 +40,19 @@ def check_device_id(device: str) -> str:
     return device
 
 
+def check_device_ref(ref: str) -> str:
+    """Return ``ref`` if it names a device (``id``, or ``gateway/id``) or all of a gateway's (``gateway/*``).
+
+    Raises ``ValueError`` saying why not.
+    """
+    gateway, slash, device = ref.rpartition("/")
+    if slash:
+        check_device_id(gateway)
+    if not (slash and device == "*"):
+        check_device_id(device)
+    return ref
+
+
 def check_label_key(key: str) -> str:
     """Return ``key`` if it is a Kubernetes label key (optional DNS prefix, then a name)."""
     prefix, slash, name = key.rpartition("/")
@@ -74,5 +87,6 @@ DeploymentName = Annotated[str, AfterValidator(check_dns_label)]
 ComponentName = Annotated[str, AfterValidator(check_dns_label)]
 Namespace = Annotated[str, AfterValidator(check_dns_label)]
 DeviceId = Annotated[str, AfterValidator(check_device_id)]
+DeviceRef = Annotated[str, AfterValidator(check_device_ref)]
 LabelKey = Annotated[str, AfterValidator(check_label_key)]
 LabelValue = Annotated[str, AfterValidator(check_label_value)]

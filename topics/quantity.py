@@ -7,6 +7,7 @@ a space before the suffix (``"59 Gi"``). Durations follow Go's form, as Helm tak
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 from typing import Annotated
@@ -21,6 +22,7 @@ _SUFFIXES: dict[str, Fraction] = {
     **{letter: Fraction(1000**power) for power, letter in enumerate("kMGTPE", start=1)},
     **{letter + "i": Fraction(1024**power) for power, letter in enumerate("KMGTPE", start=1)},
 }
+_BINARY_SIZES = tuple((letter + "i", 1024**power) for power, letter in reversed(tuple(enumerate("KMGTPE", start=1))))
 _QUANTITY = re.compile(
     r"([+-]?)(?=\.?[0-9])([0-9]{0,30})(?:\.([0-9]{0,30}))?(?:[eE]([+-]?[0-9]{1,2})| *([numkMGTPE]|[KMGTPE]i))?\Z"
 )
@@ -40,9 +42,14 @@ def parse_quantity(text: str | float) -> Fraction:
     match = _QUANTITY.match(str(text).strip())
     if match is None:
         raise ValueError(f"{text!r:.60} is not a quantity such as 500m, 2, 1.5Gi or 2e9")
-    sign, whole, decimals, exponent, suffix = match.groups()
-    if sign == "-":
+    if match.group(1) == "-":
         raise ValueError(f"{text!r:.60} is negative")
+    return _value(match)
+
+
+def _value(match: re.Match[str]) -> Fraction:
+    """The value without its sign."""
+    _, whole, decimals, exponent, suffix = match.groups()
     decimals = decimals or ""
     value = Fraction(int(whole + decimals), 10 ** len(decimals))
     if exponent:
@@ -50,12 +57,36 @@ def parse_quantity(text: str | float) -> Fraction:
     return value * _SUFFIXES[suffix or ""]
 
 
+def number_of(value: object) -> int | Fraction | None:
+    """The exact value of a JSON number, or of a text that is a quantity; ``None`` for anything else.
+
+    Unlike a requirement, a property may be negative (a temperature, a signal level). Truth values are no numbers.
+    A float stands for the decimal number that it is written as: 0.1 is 1/10.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return _whole(Fraction(repr(value))) if math.isfinite(value) else None
+    if not isinstance(value, str):
+        return None
+    match = _QUANTITY.match(value.strip())
+    if match is None:
+        return None
+    number = _value(match)
+    return _whole(-number if match.group(1) == "-" else number)
+
+
+def _whole(value: Fraction) -> int | Fraction:
+    return value.numerator if value.denominator == 1 else value
+
+
 def format_bytes(value: Fraction | int) -> str:
     """A number of bytes for people: the largest binary suffix, at most one decimal (``6.2Gi``)."""
-    for suffix in ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki"):
-        if value >= _SUFFIXES[suffix]:
-            scaled = round(float(value / _SUFFIXES[suffix]), 1)
-            return f"{scaled:g}{suffix}"
+    for suffix, size in _BINARY_SIZES:
+        if value >= size:
+            return f"{round(float(value / size), 1):g}{suffix}"
     return f"{float(value):g}"
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from cli.commands.following import Following, filters_for, orchestrator_state
-from cli.context import ANSWER_SECONDS, WAIT_SECONDS, Output, Settings
+from cli.context import ANSWER_SECONDS, WAIT_SECONDS, Given, Output, Settings
 from cli.exits import Exit
+from cli.margo_packages import MargoOptions
 from cli.printing import as_text, note
 from cli.session import Session
-from cli.spec_files import SpecFile, load_specs
+from cli.spec_files import SpecFile, load_documents
 from topics import channels
 from topics.codec import digest_of
 from topics.documents.answer import AggregateStatus, SpecResult
@@ -41,9 +42,14 @@ class Applied:
         return "unchanged" if self.unchanged and self.result.outcome == "accepted" else self.result.outcome
 
 
-def apply(settings: Settings, paths: Sequence[Path], *, wait: bool) -> Exit:
-    """Publish every spec in ``paths`` and report; the exit code is that of the worst of them."""
-    items = [Applied(file, digest_of(file.payload)) for file in load_specs(paths)]
+def apply(given: Given, paths: Sequence[Path], *, wait: bool, options: MargoOptions | None = None) -> Exit:
+    """Publish every spec in ``paths`` and report; the exit code is that of the worst of them.
+
+    ``options`` are for the application packages among them.
+    """
+    given.output()
+    settings = given.settings()
+    items = [Applied(file, digest_of(file.payload)) for file in load_documents(given, paths, options)]
     names = [item.file.name for item in items]
     limit = settings.within(WAIT_SECONDS if wait else ANSWER_SECONDS)
     deadline = time.monotonic() + limit

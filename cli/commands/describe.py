@@ -154,7 +154,8 @@ def _agents(body: SpecBody) -> str:
         return ", ".join(agents.devices)
     parts = [f"{key}={value}" for key, value in sorted(agents.selector.match_labels.items())]
     parts += [
-        f"{item.key} {item.operator} {','.join(item.values)}".rstrip() for item in agents.selector.match_expressions
+        f"{item.key} {item.operator} {','.join(map(str, item.values))}".rstrip()
+        for item in agents.selector.match_expressions
     ]
     count = "all" if agents.count == "all" else f"any {agents.count}"
     return f"{count} with {' and '.join(parts)}" if parts else f"{count} devices"

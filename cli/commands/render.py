@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from cli.context import Given, Output
 from cli.exits import CliError, Exit
+from cli.margo_packages import MargoOptions
 from cli.printing import as_text, note
-from cli.spec_files import SpecFile, load_specs
+from cli.spec_files import SpecFile, load_documents
 from topics import channels
 
 if TYPE_CHECKING:
@@ -19,16 +20,25 @@ if TYPE_CHECKING:
 _EXTRA = "rendering needs the orchestrator's packages, which are not installed: pip install 'fleetbus[orchestrator]'"
 
 
-def render(given: Given, paths: Sequence[Path], devices: Sequence[str], charts: Path | None, *, live: bool) -> Exit:
+def render(
+    given: Given,
+    paths: Sequence[Path],
+    devices: Sequence[str],
+    charts: Path | None,
+    *,
+    live: bool,
+    options: MargoOptions | None = None,
+) -> Exit:
     """Print every manifest with the topic it would go to: YAML documents, or a list with ``--output json``.
 
-    ``live`` asks the broker which devices would take the spec; the rest works without one.
+    ``live`` asks the broker which devices would take the spec; the rest works without one. ``options`` are
+    for application packages, of which the first profile is taken without ``live``.
     """
     output = given.output()
     settings = given.settings(offline=not live)
     published: list[dict[str, Any]] = []
     code = Exit.OK
-    for file in load_specs(paths):
+    for file in load_documents(given, paths, options, live=live):
         wanted = devices
         if live and not devices:
             wanted, refused = _placed(given, file)
@@ -72,18 +82,18 @@ def _placed(given: Given, file: SpecFile) -> tuple[list[str], list[str]]:
     from cli.commands.get import read_fleet
 
     try:
-        from orchestrator.model import DeviceRecord
-        from orchestrator.placement import place
+        from orchestrator.model import DeviceRecord, Fleet, SpecRecord
+        from orchestrator.placement import place, told, waiting_for
     except ImportError as error:
         raise CliError(Exit.USAGE, _EXTRA, [str(error)]) from error
-    fleet = read_fleet(given.settings(), [channels.CAPABILITIES])
-    devices: Mapping[str, DeviceRecord] = {
-        device: DeviceRecord(device=device, capabilities=capabilities)
-        for device, capabilities in fleet.capabilities.items()
-    }
-    placement = place(file.spec, devices, ())
-    lines = [str(reason) for device in sorted(placement.refused) for reason in placement.refused[device]]
-    return sorted(placement.placed), lines + [f"[{device}] never heard of" for device in placement.waiting_for]
+    known = read_fleet(given.settings(), [channels.CAPABILITIES])
+    fleet = Fleet()
+    for device, capabilities in known.capabilities.items():
+        fleet.put_device(DeviceRecord(device, capabilities=capabilities))
+    spec = SpecRecord(file.name, 1, "", "", file.spec)
+    placement = place(fleet, spec, changed=True)
+    lines = [str(reason) for device, reasons in sorted(placement.refused.items()) for reason in told(device, reasons)]
+    return sorted(placement.chosen), lines + [f"[{device}] never heard of" for device in waiting_for(fleet, spec)]
 
 
 def _print(output: Output, published: Sequence[Mapping[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from edge_agent.probe.ports import probe_ports
 from edge_agent.probe.processor import probe_cpu
 from edge_agent.probe.resources import probe_memory, probe_storage
 from edge_agent.probe.system import probe_kernel, probe_machine, probe_operating_system
-from topics.documents.device import Capabilities
+from topics.documents.device import Capabilities, Runtime
 
 
 def probe_capabilities(
@@ -22,12 +22,16 @@ def probe_capabilities(
     appliers: Iterable[str],
     agent_version: str,
     *,
+    runtimes: Iterable[Runtime] = (),
+    deployment_types: Iterable[str] = (),
+    gateway: str | None = None,
     root: Path = Path("/"),
     machine: str = "",
 ) -> Capabilities:
     """What this device is; memory and storage in bytes.
 
-    ``appliers`` are the manifest types it takes. ``root`` is the root of the tree that is read: a
+    ``appliers`` are the manifest types it takes, ``runtimes`` and ``deployment_types`` what
+    ``edge_agent.probe.runtimes`` found, ``gateway`` is the device in front of it. ``root`` is the root of the tree that is read: a
     fixture, or the host's root seen from a container. ``machine`` stands in for ``uname -m``.
     Equal hardware gives an equal document: everything is in a stable order.
     """
@@ -47,4 +51,7 @@ def probe_capabilities(
         serial=maker.serial,
         agent_version=agent_version,
         appliers=tuple(sorted(set(appliers))),
+        runtimes=tuple(runtimes),
+        deployment_types=tuple(deployment_types),
+        gateway=gateway,
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from orchestrator.decision import Transition
-from orchestrator.model import CommandRecord, DeploymentRecord, DeviceRecord, Problem, SpecRecord
+from orchestrator.model import Assignment, CommandRecord, DeploymentRecord, DeviceRecord, Problem, SpecRecord
+from topics.allocation import Share
 from topics.codec import encode
 from topics.documents.device import Capabilities
 from topics.documents.spec import DeploymentSpec
@@ -29,7 +31,7 @@ def spec_row(record: SpecRecord) -> Row:
         "paused": record.paused,
         "problem": json.dumps(
             {
-                "reasons": [reason.model_dump(exclude_none=True) for reason in problem.reasons],
+                "reasons": _reason_values(problem.reasons),
                 "retryable": problem.retryable,
                 "attempt": problem.attempt,
             }
@@ -37,6 +39,10 @@ def spec_row(record: SpecRecord) -> Row:
         if problem
         else None,
         "pins": json.dumps(record.pins),
+        "accepted": record.accepted,
+        "warnings": json.dumps(_reason_values(record.warnings)),
+        "margo": record.margo,
+        "rejected": record.rejected,
     }
 
 
@@ -55,6 +61,10 @@ def spec_record(row: Mapping[str, Any]) -> SpecRecord:
         if problem
         else None,
         pins=tuple((component, digest) for component, digest in json.loads(row["pins"])),
+        accepted=row["accepted"],
+        warnings=tuple(Reason(**reason) for reason in json.loads(row["warnings"])),
+        margo=row["margo"],
+        rejected=row["rejected"],
     )
 
 
@@ -69,12 +79,14 @@ def device_row(record: DeviceRecord) -> Row:
         "last_seen": record.last_seen,
         "capabilities": encode(record.capabilities).decode() if record.capabilities else None,
         "capabilities_digest": record.capabilities_digest,
+        "promised": json.dumps([(name, *_numbers(share)) for name, share in record.promised]),
     }
 
 
 def device_record(row: Mapping[str, Any]) -> DeviceRecord:
     capabilities = Capabilities.model_validate_json(row["capabilities"]) if row["capabilities"] else None
-    return DeviceRecord(**{**row, "capabilities": capabilities})
+    promised = tuple((name, Share(*numbers)) for name, *numbers in json.loads(row["promised"]))
+    return DeviceRecord(**{**row, "capabilities": capabilities, "promised": promised})
 
 
 def deployment_row(record: DeploymentRecord) -> Row:
@@ -96,6 +108,7 @@ def deployment_row(record: DeploymentRecord) -> Row:
         "held": record.held,
         "failure": encode(record.failure).decode() if record.failure else None,
         "anomaly": record.anomaly,
+        "assignment": assignment_text(record.assignment),
     }
 
 
@@ -107,6 +120,7 @@ def deployment_record(row: Mapping[str, Any]) -> DeploymentRecord:
             "last_target": State(row["last_target"]) if row["last_target"] else None,
             "ahead": () if row["ahead"] == "[]" else tuple(json.loads(row["ahead"])),
             "failure": Failure.model_validate_json(row["failure"]) if row["failure"] else None,
+            "assignment": _assignment(row["assignment"]),
         }
     )
 
@@ -147,3 +161,25 @@ def transition_row(transition: Transition) -> Row:
         "received": transition.received,
         "legal": transition.legal,
     }
+
+
+@lru_cache(maxsize=10_000)
+def assignment_text(assignment: Assignment) -> str:
+    """An assignment as it is stored, as JSON; the devices of a spec share few different ones."""
+    share, reserved = _numbers(assignment.share), _numbers(assignment.reserved)
+    return json.dumps(
+        {"generation": assignment.generation, "why": assignment.why, "share": share, "reserved": reserved}
+    )
+
+
+def _assignment(text: str) -> Assignment:
+    value = json.loads(text)
+    return Assignment(value["generation"], value["why"], Share(*value["share"]), Share(*value["reserved"]))
+
+
+def _numbers(share: Share) -> tuple[int, int, int]:
+    return (share.cpu, share.memory, share.storage)
+
+
+def _reason_values(reasons: Iterable[Reason]) -> list[dict[str, Any]]:
+    return [reason.model_dump(exclude_none=True) for reason in reasons]

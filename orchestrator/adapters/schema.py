@@ -10,6 +10,12 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from orchestrator.adapters.rows import assignment_text
+from orchestrator.decide_spec import content_digest
+from orchestrator.model import UNASSIGNED, Assignment
+from topics.allocation import share_of
+from topics.documents.spec import DeploymentSpec
+
 METADATA = sa.MetaData()
 
 SPECS = sa.Table(
@@ -23,6 +29,10 @@ SPECS = sa.Table(
     sa.Column("paused", sa.Boolean, nullable=False),
     sa.Column("problem", sa.Text),  # JSON
     sa.Column("pins", sa.Text, nullable=False),  # JSON list of [component, digest]
+    sa.Column("accepted", sa.BigInteger, nullable=False),
+    sa.Column("warnings", sa.Text, nullable=False),  # JSON list of reasons
+    sa.Column("margo", sa.Boolean, nullable=False),
+    sa.Column("rejected", sa.Boolean, nullable=False),
 )
 
 DEVICES = sa.Table(
@@ -37,6 +47,7 @@ DEVICES = sa.Table(
     sa.Column("last_seen", sa.String(40)),
     sa.Column("capabilities", sa.Text),  # JSON
     sa.Column("capabilities_digest", sa.String(71), nullable=False),
+    sa.Column("promised", sa.Text, nullable=False),  # JSON list of [deployment, cpu, memory, storage]
 )
 
 DEPLOYMENTS = sa.Table(
@@ -59,6 +70,7 @@ DEPLOYMENTS = sa.Table(
     sa.Column("held", sa.Text),
     sa.Column("failure", sa.Text),  # JSON
     sa.Column("anomaly", sa.Text, nullable=False),
+    sa.Column("assignment", sa.Text, nullable=False),  # JSON
 )
 
 COMMANDS = sa.Table(
@@ -119,8 +131,34 @@ def _create_all(connection: sa.Connection) -> None:
     METADATA.create_all(connection)
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_create_all,)
-"""Migration ``n`` leads from schema version ``n`` to ``n + 1``; they only ever get more."""
+def _add_reservations(connection: sa.Connection) -> None:
+    """Version 2: what is reserved on devices, from what the specs in force need; and the digests of their
+    contents, which leave defaults out since then."""
+    for table, column in (
+        ("specs", "accepted BIGINT NOT NULL DEFAULT 0"),
+        ("specs", "warnings TEXT NOT NULL DEFAULT '[]'"),
+        ("specs", "margo BOOLEAN NOT NULL DEFAULT FALSE"),
+        ("specs", "rejected BOOLEAN NOT NULL DEFAULT FALSE"),
+        ("devices", "promised TEXT NOT NULL DEFAULT '[]'"),
+        ("deployments", f"assignment TEXT NOT NULL DEFAULT '{assignment_text(UNASSIGNED)}'"),
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
+    query = sa.select(SPECS.c.name, SPECS.c.generation, SPECS.c.document).order_by(SPECS.c.name)
+    for place, row in enumerate(connection.execute(query).all(), start=1):
+        if row.document is None:
+            continue
+        spec = DeploymentSpec.model_validate_json(row.document)
+        needed = share_of(spec.spec.requirements)
+        held = assignment_text(Assignment(row.generation, "", needed, needed))
+        connection.execute(
+            SPECS.update().where(SPECS.c.name == row.name).values(accepted=place, content_digest=content_digest(spec))
+        )
+        connection.execute(DEPLOYMENTS.update().where(DEPLOYMENTS.c.name == row.name).values(assignment=held))
+
+
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_create_all, _add_reservations)
+"""Migration ``n`` leads from schema version ``n`` to ``n + 1``; they only ever get more. The first one makes the
+newest tables at once: a new store needs no other."""
 
 
 class StoreVersionError(Exception):
@@ -146,6 +184,6 @@ def migrate(connection: sa.Connection) -> None:
             f"the store has schema version {version}, this program knows {len(MIGRATIONS)}: "
             "start the newer program again, or restore a backup"
         )
-    for step in MIGRATIONS[version:]:
+    for step in MIGRATIONS[version:] if version else MIGRATIONS[:1]:
         step(connection)
     connection.execute(META.update().where(where).values(value=len(MIGRATIONS)))

@@ -79,10 +79,10 @@ class SqlStore:
             self._forget_old_commands()
             for row in self._rows(SPECS):
                 record = rows.spec_record(row)
-                fleet.specs[record.name] = record
+                fleet.put_spec(record)
             for row in self._rows(DEVICES):
                 device = rows.device_record(row)
-                fleet.devices[device.device] = device
+                fleet.put_device(device)
             for row in self._rows(DEPLOYMENTS):
                 fleet.put_deployment(rows.deployment_record(row))
             for row in self._rows(COMMANDS, order=COMMANDS.c.position):

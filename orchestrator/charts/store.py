@@ -1,4 +1,4 @@
-"""Where charts come from: a folder, an archive, an HTTP repository, an address, or an OCI registry.
+"""Where charts come from: a folder, an archive, an HTTP repository, an address, an OCI registry, or the spec itself.
 
 Every chart that leaves here is pinned: it carries the digest over its exact bytes, and those bytes are
 in the cache under that digest. A chart whose digest is known already is taken from the cache and no
@@ -7,6 +7,8 @@ server is asked. What the digest covers, and why, is in ``docs/decisions/2026-11
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -77,7 +79,9 @@ class ChartStore:
 
     def _from_source(self, chart: HelmChart, limits: Limits) -> ChartArchive:
         manifest_digest = None
-        if chart.chart.startswith("oci://"):
+        if chart.archive is not None:
+            data = _carried(chart.archive)
+        elif chart.chart.startswith("oci://"):
             pulled = OciPuller(OciReference.parse(chart.chart), self._downloader, self._credentials, limits).pull(
                 chart.version or ""
             )
@@ -167,6 +171,14 @@ def satisfies_spec(chart: HelmChart, archive: ChartArchive) -> bool:
         return satisfies(chart.version or "", archive.version)
     except ValueError as error:
         raise ChartFetchError("chart-reference-invalid", str(error)) from error
+
+
+def _carried(archive: str) -> bytes:
+    """The chart that the spec carries."""
+    try:
+        return base64.b64decode(archive, validate=True)
+    except binascii.Error as error:
+        raise ChartFetchError("chart-invalid", f"'archive' is not base64: {error}") from error
 
 
 def _check_pin(chart: HelmChart, archive: ChartArchive, manifest_digest: str | None) -> None:

@@ -15,9 +15,11 @@ import pytest
 from orchestrator.adapters import schema
 from orchestrator.adapters.schema import DamagedStoreError, StoreVersionError
 from orchestrator.adapters.sql_store import KEPT_COMMANDS, SqlStore, sqlite_url
+from orchestrator.decide_spec import content_digest
 from orchestrator.decision import Publication, Transition
-from orchestrator.model import CommandRecord, DeploymentRecord, DeviceRecord, Problem, SpecRecord
+from orchestrator.model import Assignment, CommandRecord, DeploymentRecord, DeviceRecord, Problem, SpecRecord
 from orchestrator.ports import Unit
+from topics.allocation import Share
 from topics.codec import digest_of
 from topics.documents.device import Capabilities, Cpu, Interface, Peripheral, Volume
 from topics.documents.status import Failure, TransitionEvent
@@ -60,8 +62,9 @@ def _device() -> DeviceRecord:
         peripherals=(Peripheral(type="gpu", manufacturer="äöü"),),
     )  # fmt: skip
     return DeviceRecord(
-        "Edge.1", True, 7_000_001, "journal", "1.2.3", 12.5, "2024-01-01T00:00:00.000Z", document, digest_of(b"c")
-    )
+        "Edge.1", True, 7_000_001, "journal", "1.2.3", 12.5, "2024-01-01T00:00:00.000Z", document, digest_of(b"c"),
+        (("press", Share(500, 2**40, 0)), ("oven", Share())),
+    )  # fmt: skip
 
 
 def _failure() -> Failure:
@@ -76,6 +79,7 @@ def _deployment(**fields: object) -> DeploymentRecord:
         "press", "Edge.1", desired_generation=3, desired_digest=digest_of(b"m"), removing=True, state=State.FAILED,
         generation=2, deployed_generation=1, epoch=7, journal="journal", sequence=2**53 - 1, event_sequence=4,
         ahead=(6, 9), last_target=State.ROLLING_BACK, held="window", failure=_failure(), anomaly="odd",
+        assignment=Assignment(4, "1 of 2: zone=a had none", Share(500, 2**40, 2**50), Share(1, 0, 0)),
     )  # fmt: skip
     return replace(record, **fields)  # type: ignore[arg-type]
 
@@ -128,9 +132,10 @@ def test_an_empty_store_has_an_empty_fleet(store: SqlStore) -> None:
             paused=True, pins=(("db", "sha256:1"), ("x", "sha256:2")),
             problem=Problem((Reason(path="a[0]", code="c", message="m", hint="h", device="d"),), True, 4),
         ),
+        _spec(accepted=7, margo=True, rejected=True, warnings=(Reason(path="a", code="c", message="m"),)),
         SpecRecord("press", 4, "", "", None),
     ],
-    ids=["plain", "with a problem", "deleted"],
+    ids=["plain", "with a problem", "a Margo document", "deleted"],
 )  # fmt: skip
 def test_a_spec_comes_back_as_it_was(store: SqlStore, record: SpecRecord) -> None:
     """Every field of it, and with the same content: a restart makes no generation."""
@@ -435,3 +440,39 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyt
     connection.close()
     assert "half" not in tables
     assert version == len(schema.MIGRATIONS)
+
+
+_ADDED = {
+    "specs": ("accepted", "warnings", "margo", "rejected"), "devices": ("promised",),
+    "deployments": ("assignment",),
+}  # fmt: skip
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """What runs is reserved as its spec needs it, who waits is in line, and no content is a new one."""
+    opened = SqlStore(sqlite_url(tmp_path))
+    running = _deployment(removing=False, assignment=Assignment())
+    opened.commit(
+        Unit(
+            specs={"press": _spec(), "gone": SpecRecord("gone", 4, "", "", None)}, devices={"Edge.1": _device()},
+            deployments={running.key: running},
+        )
+    )  # fmt: skip
+    opened.close()
+    connection = sqlite3.connect(tmp_path / "orchestrator.db")
+    for table, columns in _ADDED.items():
+        for column in columns:
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    connection.execute("UPDATE meta SET value = 1 WHERE key = 'schema'")
+    connection.commit()
+    connection.close()
+    opened = SqlStore(sqlite_url(tmp_path))
+    fleet = opened.load()
+    opened.close()
+    needed = Share(500, 3 * 2**29, 0)
+    assert list(fleet.deployments()) == [replace(running, assignment=Assignment(3, "", needed, needed))]
+    spec = fleet.specs["press"]
+    assert spec.spec is not None
+    assert spec == replace(_spec(), accepted=2, content_digest=content_digest(spec.spec))
+    assert fleet.devices["Edge.1"] == replace(_device(), promised=())
+    assert fleet.ledger.held("Edge.1", "press") == needed

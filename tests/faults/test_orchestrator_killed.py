@@ -14,6 +14,7 @@ Each guard was taken out of a copy of the tree, and these tests failed then (on 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,42 @@ def test_dying_again_and_again_loses_nothing(site: Site) -> None:
     for device in DEVICES:
         assert_not_written_again(before[device], site.agents[device])
         assert site.observer.status(device, NAME)["sequence"] == 5
+
+
+def reservations(site: Site) -> dict[str, list[int]]:
+    """Deployment and what is reserved for it: millicores, memory, storage."""
+    rows = site.orchestrator.query("SELECT name, assignment FROM deployments")
+    return {name: json.loads(assignment)["reserved"] for name, assignment in rows}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_one_reservation_survives_the_death_of_the_orchestrator(site: Site, place: str) -> None:
+    """Two specs want more than half of a device's memory each. Killed between commit and publish, and elsewhere:
+    one of them has it reserved once, the other one is refused, and after each start it is the same one."""
+    device, rivals = DEVICES[0], ("rival-1", "rival-2")
+    site.start_agent(device)
+    capabilities = f"devices/{device}/capabilities"
+    site.observer.wait("the capabilities", lambda: site.observer.last(capabilities) is not None)
+    memory = str(int((site.observer.last(capabilities) or {})["memory"] * 0.6))
+    for name in rivals:
+        site.publish(spec(name, name, devices=(device,), requirements={"memory": memory}))
+    holders: set[str] = set()
+    for visit in (1, 2, 2):
+        site.command(rivals[0], "retry", f"idle-{visit}")  # one more message, for visits that wait for one
+        run_until_killed(site, place, visit)
+        reserved = reservations(site)
+        holders |= reserved.keys()
+        assert len(reserved) <= 1, reserved
+        assert len(holders) <= 1, f"the reservation went from one to the other: {holders}"
+    site.start_orchestrator()
+    site.observer.wait(
+        "one Deployed, one refused",
+        lambda: {site.observer.aggregate(name).get("phase") for name in rivals} == {"Deployed", "NotPlaceable"},
+    )
+    [winner] = [name for name in rivals if site.observer.aggregate(name)["phase"] == "Deployed"]
+    assert holders <= {winner}
+    assert reservations(site) == {winner: [0, int(memory), 0]}
+    assert_converged(site, winner, 1, winner, device)
+    site.delete(winner)
+    [loser] = set(rivals) - {winner}
+    assert_converged(site, loser, 1, loser, device)

@@ -16,14 +16,17 @@ from edge_agent.adapters.executors import InlineExecutor
 from edge_agent.adapters.journal import SqliteJournal, memory_journal
 from edge_agent.appliers.port import ApplyError, CancelCheck, ComponentHealth, ProgressReport
 from edge_agent.deliberation import Policy
-from edge_agent.model import Share
+from edge_agent.epochs import Epochs
+from edge_agent.ports import Executor
 from edge_agent.reports import Reports
-from edge_agent.service import AgentService, AgentSettings, Epochs, Item
+from edge_agent.service import AgentService, AgentSettings, Item
 from topics import __version__
+from topics.allocation import Share
 from topics.channels import Topics
 from topics.codec import encode, seal
 from topics.documents.device import Capabilities, Cpu, Volume
 from topics.documents.manifest import Manifest, ManifestComponent
+from topics.documents.query import Answer
 from topics.documents.status import DeploymentStatus, TransitionEvent
 from topics.errors import ContractError
 from topics.lifecycle import State
@@ -181,7 +184,12 @@ class FakeProbe:
 class LightAgent:
     """An agent without threads and without a network, stepped by the test."""
 
-    def __init__(self, journal: SqliteJournal | None = None, applier: FakeApplier | None = None) -> None:
+    def __init__(
+        self,
+        journal: SqliteJournal | None = None,
+        applier: FakeApplier | None = None,
+        executor: Executor | None = None,
+    ) -> None:
         self.journal = journal or memory_journal()
         self.applier = applier or FakeApplier()
         self.probe = FakeProbe()
@@ -194,7 +202,7 @@ class LightAgent:
         self.service = AgentService(
             AgentSettings(DEVICE, policy=Policy(health_seconds=10.0)),
             topics=self.topics, bus=self.bus, inbox=self.inbox, journal=self.journal, applier=self.applier,
-            probe=self.probe, executor=InlineExecutor(), clock=self.clock, jitter=lambda: 0.0,
+            probe=self.probe, executor=executor or InlineExecutor(), clock=self.clock, jitter=lambda: 0.0,
             reports=Reports(self.topics, DEVICE, self.journal.id, __version__, 30.0),
         )  # fmt: skip
         self.service.start()
@@ -209,6 +217,18 @@ class LightAgent:
         topic = f"fleetbus/v1/devices/{DEVICE}/{branch}/{deployment}"
         self.inbox.put(Received(topic, payload, 1, False, self._packet, 1))
         return self.settle()
+
+    def ask(self, payload: bytes, *, retain: bool = False) -> Self:
+        """A message on the device's query topic comes in; nothing is stepped."""
+        topic = f"fleetbus/v1/devices/{DEVICE}/queries"
+        self.inbox.put(Received(topic, payload, 0, retain, 0, 1))
+        return self
+
+    def answers(self) -> list[Answer]:
+        """Every answer published so far; each with QoS 0 and not retained."""
+        found = [message for message in self.bus.published if message[0].endswith("/answers")]
+        assert all((qos, retain) == (0, False) for _, _, qos, retain in found)
+        return [Answer.model_validate_json(body) for _, body, *_ in found]
 
     def settle(self, seconds: float = 0.0) -> Self:
         """Let time pass, then step until nothing happens any more."""

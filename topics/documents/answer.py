@@ -13,12 +13,20 @@ from topics.errors import Reason
 from topics.lifecycle import State
 
 
+class Placed(Message):
+    """A device that takes a spec, and why it was chosen."""
+
+    device: str
+    why: str
+
+
 class SpecResult(Message):
     """The answer to one spec message.
 
     ``spec_digest`` is the digest over the exact bytes that were received, so a publisher knows that
     this answers its message. ``generation`` is the one in force: a rejected spec leaves it as it was
-    (0 if there is none). ``reasons`` of an accepted spec say which devices cannot take it, and why.
+    (0 if there is none). ``reasons`` of an accepted spec say which devices cannot take it, and why;
+    ``placed`` says which take it and why those. ``warnings`` name each tolerance that was used to read it.
     """
 
     deployment: str
@@ -26,6 +34,8 @@ class SpecResult(Message):
     generation: Int64
     spec_digest: str
     reasons: tuple[Reason, ...] = ()
+    warnings: tuple[Reason, ...] = ()
+    placed: tuple[Placed, ...] = ()
     time: str = ""
 
 
@@ -33,7 +43,8 @@ class DeviceSummary(Message):
     """One device's part of a deployment.
 
     ``last_seen`` is the orchestrator's clock when it last heard of the device (RFC 3339), and stands
-    beside the state so that no news never reads as running.
+    beside the state so that no news never reads as running. ``confirmed``: the device itself lists what it
+    promised to the deployment.
     """
 
     device: str
@@ -44,6 +55,7 @@ class DeviceSummary(Message):
     online: bool
     epoch: Int64
     last_seen: str | None = None
+    confirmed: bool = False
     held: str | None = None
     failure: Failure | None = None
 

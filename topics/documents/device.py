@@ -19,7 +19,7 @@ MISSED_HEARTBEATS = 3
 class Presence(Message):
     """Online or offline. The will carries the epoch of its session: one from an older session is ignored.
 
-    ``epoch`` grows with every connection of the agent and survives restarts. ``journal`` names the
+    ``epoch`` grows with every connection of the agent and survives restarts; ``time`` is the device's own clock. ``journal`` names the
     agent's journal: a device that was set up anew has another one, and counts from the start.
     """
 
@@ -28,6 +28,7 @@ class Presence(Message):
     epoch: Int64
     journal: str = ""
     agent_version: str = ""
+    time: str = ""
     heartbeat_seconds: float = Field(default=HEARTBEAT_SECONDS, gt=0, le=86_400)
 
 
@@ -55,24 +56,49 @@ class Volume(Message):
     capacity: Int64
 
 
+InterfaceType = Literal["ethernet", "wifi", "cellular", "bluetooth", "usb", "canbus", "rs232", "other"]
+PeripheralType = Literal["gpu", "display", "camera", "microphone", "speaker", "other"]
+
+
 class Interface(Message):
     """One communication interface."""
 
     name: str
-    type: Literal["ethernet", "wifi", "cellular", "bluetooth", "usb", "canbus", "rs232", "other"]
+    type: InterfaceType
     address: str = ""
 
 
 class Peripheral(Message):
     """One peripheral, as the operating system shows it."""
 
-    type: Literal["gpu", "display", "camera", "microphone", "speaker"]
+    type: PeripheralType
     manufacturer: str = ""
     model: str = ""
 
 
+class Runtime(Message):
+    """Something on the device that runs or installs workloads, as it answered when it was asked.
+
+    ``nodes``, ``cpu`` (millicores), ``memory`` and ``storage`` (bytes) are what a cluster's API says of all
+    its nodes together; ``None`` where it does not say.
+    """
+
+    name: Literal["kubernetes", "helm", "docker", "podman", "compose", "containerd"]
+    version: str = ""
+    nodes: Int64 | None = None
+    cpu: Int64 | None = None
+    memory: Int64 | None = None
+    storage: Int64 | None = None
+
+
 class Capabilities(Message):
-    """What a device is. Memory and storage in bytes; ``appliers`` names the manifest types it takes."""
+    """What a device is. Memory and storage in bytes; ``appliers`` names the manifest types it takes.
+
+    ``gateway`` is the device through which it is reached, if there is one. ``deployment_types`` are the
+    kinds of components that it can run (``helm``, ``compose``, ``kubernetes``). ``time`` is the device's
+    own clock when it was measured; compared with the ``time`` of its presence it says how old this is,
+    whatever that clock shows.
+    """
 
     device: DeviceId
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
@@ -88,6 +114,10 @@ class Capabilities(Message):
     serial: str = ""
     agent_version: str = ""
     appliers: tuple[str, ...] = ()
+    runtimes: tuple[Runtime, ...] = ()
+    deployment_types: tuple[str, ...] = ()
+    gateway: DeviceId | None = None
+    time: str = ""
 
 
 class Promise(Message):

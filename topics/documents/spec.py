@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator, field_validator, model_validator
 
 from topics.documents.base import Document, JsonObject
-from topics.identifiers import ComponentName, DeploymentName, DeviceId, LabelKey, LabelValue, Namespace
+from topics.documents.device import InterfaceType, PeripheralType
+from topics.documents.selection import Rule, Selector
+from topics.identifiers import ComponentName, DeploymentName, DeviceRef, LabelKey, LabelValue, Namespace
 from topics.quantity import Duration, Quantity
 
 API_VERSION = "fleetbus/v1"
@@ -38,28 +40,6 @@ class Application(Document):
     version: Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class LabelExpression(Document):
-    """One requirement on a label, as in a Kubernetes label selector."""
-
-    key: LabelKey
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _values_fit_operator(self) -> LabelExpression:
-        if (self.operator in ("In", "NotIn")) != bool(self.values):
-            need = "needs at least one value" if self.operator in ("In", "NotIn") else "takes no values"
-            raise ValueError(f"operator {self.operator} {need}")
-        return self
-
-
-class Selector(Document):
-    """A label selector; all of it must hold. An empty one selects every device."""
-
-    match_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
-    match_expressions: tuple[LabelExpression, ...] = ()
-
-
 def _count(value: object) -> object:
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
         return value
@@ -71,11 +51,20 @@ Count = Annotated[Literal["all"] | int, PlainValidator(_count, json_schema_input
 
 
 class Agents(Document):
-    """Agent assignment: ids, or a selector. Several devices, or any ``count`` of those that match."""
+    """Agent assignment: ids, or a selector. Several devices, or any ``count`` of those that match.
 
-    devices: tuple[DeviceId, ...] = ()
+    A device behind a gateway may be named by its path (``gateway/device``), and all of a gateway's by
+    ``gateway/*``. With a ``count``, devices that have it keep it; further ones are those with the most
+    left, with ``spreadBy`` first of those label values that have the fewest. ``onMismatch`` says what
+    becomes of a deployment whose device is no longer selected or no longer suits: it is kept and the
+    status says so, or it is removed.
+    """
+
+    devices: tuple[DeviceRef, ...] = ()
     selector: Selector | None = None
     count: Count = "all"
+    spread_by: LabelKey | None = None
+    on_mismatch: Literal["keep", "remove"] = "keep"
 
     @model_validator(mode="after")
     def _exactly_one_way(self) -> Agents:
@@ -120,29 +109,46 @@ class CpuRequirement(Document):
     architectures: tuple[Architecture, ...] = ()
 
 
+class PeripheralRequirement(Document):
+    """A peripheral that the device must have; what is not given may be anything."""
+
+    type: PeripheralType
+    manufacturer: str | None = None
+    model: str | None = None
+
+
+class InterfaceRequirement(Document):
+    """A communication interface that the device must have."""
+
+    type: InterfaceType
+
+
+MAX_RULES = 100
+
+
 class Requirements(Document):
-    """What a device must have for this deployment."""
+    """What a device must have for this deployment: all of it, and one of the ``rules`` if there are any."""
 
     cpu: CpuRequirement = CpuRequirement()
     memory: Quantity | None = None
     storage: Quantity | None = None
-    rules: tuple[JsonObject, ...] = ()
-
-    @field_validator("rules")
-    @classmethod
-    def _no_rules_yet(cls, rules: tuple[JsonObject, ...]) -> tuple[JsonObject, ...]:
-        if rules:
-            raise ValueError("eligibility rules are not evaluated by this version; select by labels instead")
-        return rules
+    peripherals: tuple[PeripheralRequirement, ...] = ()
+    interfaces: tuple[InterfaceRequirement, ...] = ()
+    rules: Annotated[tuple[Rule, ...], Field(max_length=MAX_RULES)] = ()
 
 
 class HelmChart(Document):
-    """A Helm chart: a path, ``oci://`` reference, or a name in the HTTP repository ``repository``."""
+    """A Helm chart: a path, ``oci://`` reference, or a name in the HTTP repository ``repository``.
+
+    ``archive`` is the chart itself, the base64 of its ``.tgz``, for one that lies in an application package:
+    nothing is fetched then, and ``chart`` says where it came from.
+    """
 
     chart: Annotated[str, Field(min_length=1, max_length=1000)]
     version: str | None = None
     repository: str | None = None
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    archive: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")] | None = None
     release: ComponentName | None = None
     values: JsonObject = Field(default_factory=dict)
     wait: bool = True
@@ -164,13 +170,48 @@ class KubernetesObjects(Document):
         return objects
 
 
+class ComposePackage(Document):
+    """A Compose project that is fetched: from an OCI repository at a revision, or an archive behind a URL."""
+
+    repository: str | None = None
+    revision: str | None = None
+    location: str | None = None
+    key_location: str | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one_place(self) -> ComposePackage:
+        if (self.repository is None) == (self.location is None):
+            raise ValueError("a Compose package is fetched either from a 'repository' or from a 'location'")
+        return self
+
+
+class ComposeProject(Document):
+    """A Compose project: given in the spec (``project``), or as a ``package`` to fetch.
+
+    ``environment`` is what ``${NAME}`` in the project stands for; ``files`` are written beside it.
+    """
+
+    project: JsonObject | None = None
+    package: ComposePackage | None = None
+    environment: dict[str, str] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)
+    wait: bool = True
+    timeout: Duration = DEFAULT_TIMEOUT
+
+    @model_validator(mode="after")
+    def _exactly_one_source(self) -> ComposeProject:
+        if (self.project is None) == (self.package is None):
+            raise ValueError("a Compose component has either a 'project' or a 'package'")
+        return self
+
+
 class Component(Document):
     """One unit of a spec: its name, and exactly one kind with that kind's fields."""
 
     name: ComponentName
     helm: HelmChart | None = None
     kubernetes: KubernetesObjects | None = None
-    compose: JsonObject | None = None
+    compose: ComposeProject | None = None
 
     @model_validator(mode="after")
     def _exactly_one_kind(self) -> Component:
@@ -189,8 +230,9 @@ class Component(Document):
     @property
     def timeout(self) -> str:
         """How long the component may take to become healthy."""
-        body = self.helm or self.kubernetes
-        return body.timeout if body else DEFAULT_TIMEOUT
+        body = self.helm or self.kubernetes or self.compose
+        assert body is not None, "a component has exactly one kind"
+        return body.timeout
 
 
 COMPONENT_KINDS = ("helm", "kubernetes", "compose")

@@ -23,12 +23,13 @@ from edge_agent.happenings import (
     WorkDone,
     WorkFailed,
 )
-from edge_agent.model import Deployment, Moved, Plan, Share, Step
+from edge_agent.model import Deployment, Moved, Plan, Step
+from topics.allocation import Holdings, Share
 from topics.documents.command import Action, Command
 from topics.lifecycle import State
 
 NAME = "app"
-ROOMY = Share(cpu=4000, memory=2**33, storage=2**35)
+ROOMY = Holdings(Share(cpu=4000, memory=2**33, storage=2**35))
 
 E = TypeVar("E")
 
@@ -46,7 +47,7 @@ class Story:
     """One deployment; the record, every transition, and the effects of the last event."""
 
     def __init__(self, context: Context | None = None) -> None:
-        self.context = context or Context(left=ROOMY)
+        self.context = context or Context(others=ROOMY)
         self.known: Deployment | None = None
         self.moves: list[Moved] = []
         self.effects: tuple[Effect, ...] = ()

@@ -14,8 +14,9 @@ from edge_agent.happenings import (
     TimerKind,
     WorkDone,
 )
-from edge_agent.model import Share, Step
+from edge_agent.model import Step
 from tests.unit.edge_agent.story import Story, plan, tombstone
+from topics.allocation import Holdings, Share
 from topics.documents.command import Action
 from topics.lifecycle import State, Trigger
 
@@ -139,15 +140,17 @@ def test_an_activated_generation_is_not_held_again_when_it_is_tried_again() -> N
 
 
 def test_what_other_deployments_were_promised_is_not_there() -> None:
-    """Too little left is a failure that is tried again, with everything that is missing."""
-    story = Story(Context(left=Share(cpu=100, memory=2**20, storage=0)))
+    """Too little left is a failure that is tried again, with everything that is missing and who holds it."""
+    taken = {"vision": Share(cpu=1900, memory=3 * 2**30), "bridge": Share(memory=2**30 - 2**20)}
+    story = Story(Context(others=Holdings(Share(cpu=2000, memory=2**32, storage=0), taken)))
     story.manifest(plan(1, share=Share(cpu=500, memory=2**30, storage=1))).done()
     failure = story.record.failure
     assert story.state is State.FAILED
     assert failure is not None
     assert (failure.code, failure.stage, failure.next_retry_seconds) == ("insufficient", State.CREATED, 1.0)
-    assert "500m cores, 100m are left" in failure.message
-    assert "1Gi memory, 1Mi is left" in failure.message
+    assert "needs 500m cores, 100m left of 2: 1900m promised to vision" in failure.message
+    assert "needs 1Gi memory, 1Mi left of 4Gi: 4Gi promised to vision, bridge" in failure.message
+    assert "needs 1 storage, 0 left of 0" in failure.message
 
 
 def test_a_tombstone_removes_and_the_cleared_topic_ends_it() -> None:

@@ -27,7 +27,7 @@ def test_a_retryable_failure_backs_off_and_comes_back() -> None:
 
 def test_jitter_only_shortens_the_wait() -> None:
     """By up to a quarter, so the cap stays the cap."""
-    story = Story(Context(left=ROOMY, jitter=0.999)).manifest(plan(1)).failed(retryable=True)
+    story = Story(Context(others=ROOMY, jitter=0.999)).manifest(plan(1)).failed(retryable=True)
     assert story.timer(TimerKind.RETRY) == pytest.approx(0.75, abs=0.001)
 
 
@@ -76,7 +76,7 @@ def test_the_failure_stays_visible_over_a_repair_of_the_restored_generation() ->
 
 def test_attempts_of_an_update_are_limited() -> None:
     """After max_attempts in Configuration the good generation is restored."""
-    story = Story(Context(left=ROOMY, max_attempts=3)).deployed(1).manifest(plan(2))
+    story = Story(Context(others=ROOMY, max_attempts=3)).deployed(1).manifest(plan(2))
     for _ in range(2):
         story.during(Step.APPLY).failed("timeout", retryable=True)
         assert story.state is State.FAILED
@@ -87,7 +87,7 @@ def test_attempts_of_an_update_are_limited() -> None:
 
 def test_downloads_are_tried_for_ever() -> None:
     """The old generation keeps running, and networks come back."""
-    story = Story(Context(left=ROOMY, max_attempts=2)).deployed(1).manifest(plan(2))
+    story = Story(Context(others=ROOMY, max_attempts=2)).deployed(1).manifest(plan(2))
     for _ in range(10):
         story.during(Step.DOWNLOAD).failed("no-route", retryable=True).due(TimerKind.RETRY)
     assert story.until(State.DEPLOYED).record.deployed == plan(2)

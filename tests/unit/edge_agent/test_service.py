@@ -70,7 +70,9 @@ def test_a_new_session_says_everything_again() -> None:
     assert presence.epoch == agent.journal.boot * 1_000_000 + 2
     capabilities = agent.bus.retained["fleetbus/v1/devices/edge-01/capabilities"]
     assert sealed_digest(capabilities)
-    assert Capabilities.model_validate_json(capabilities) == agent.probe.found
+    measured = agent.probe.found.model_copy(update={"time": agent.clock.wall()})
+    assert Capabilities.model_validate_json(capabilities) == measured
+    assert presence.time == agent.clock.wall()
     assert "fleetbus/v1/devices/edge-01/allocatable" in agent.bus.retained
     assert agent.status().epoch == presence.epoch
 
@@ -228,6 +230,7 @@ def test_promises_are_published_and_respected() -> None:
     failure = agent.status("b").failure
     assert failure is not None
     assert failure.code == "insufficient"
+    assert "needs 5Gi memory, 3Gi left of 8Gi: 5Gi promised to a" in failure.message
     left = Allocatable.model_validate_json(agent.bus.retained["fleetbus/v1/devices/edge-01/allocatable"])
     assert (left.cpu, left.memory) == (2500, 3 * 2**30)
     assert [promise.deployment for promise in left.promised] == ["a"]
@@ -255,6 +258,7 @@ def test_memory_that_is_in_use_now_is_waited_for() -> None:
     failure = agent.status().failure
     assert failure is not None
     assert (failure.code, failure.next_retry_seconds) == ("insufficient", 1.0)
+    assert failure.message == "needs 1Gi memory, 1Mi is unused on this device now"
 
 
 def test_an_applier_with_a_bug_fails_its_deployment_only() -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from tests.unit.orchestrator.story import TOPICS, capabilities
 from topics import channels
+from topics.allocation import NOTHING, Share, larger_of, share_of
 from topics.codec import decode, decode_sealed, encode, seal
 from topics.documents.command import Action, Command, CommandOutcome
-from topics.documents.device import Presence
+from topics.documents.device import Allocatable, Presence, Promise
 from topics.documents.manifest import Manifest
 from topics.documents.status import DeploymentStatus, TransitionEvent
 from topics.lifecycle import State, Trigger, is_allowed
@@ -85,6 +86,7 @@ class Held:
     state: State | None = None
     sequence: int = 0
     deployed: int | None = None
+    deployed_share: Share = NOTHING
     cleared: bool = False
     refusal: str = ""
     answers: list[CommandOutcome] = field(default_factory=list)
@@ -101,6 +103,7 @@ class Device:
         self.epoch = 0
         self.journal = f"{name}-1"
         self.labels = {"line": "press"}
+        self.promised: dict[str, Share] = {}
         self.held: dict[str, Held] = {}
         self._journals = 1
         self._outbox: list[tuple[str, bytes]] = []
@@ -112,6 +115,7 @@ class Device:
         self.broker.subscribe(self.name, lambda topic: topic.startswith(prefixes))
         self.heartbeat()
         self.describe()
+        self._promises(always=True)
         for topic, payload in self._outbox:
             self.broker.publish(topic, payload, retain=False)
         self._outbox.clear()
@@ -135,6 +139,7 @@ class Device:
         self._journals += 1
         self.journal, self.epoch = f"{self.name}-{self._journals}", 0
         self.held.clear()
+        self.promised = {}
         self._outbox.clear()
 
     def describe(self) -> None:
@@ -164,6 +169,7 @@ class Device:
             self._move(name, _NEXT[held.state])
             if held.state is State.DEPLOYED:
                 held.deployed = held.current.generation
+                held.deployed_share = share_of(held.current.requirements)
             if held.state is State.REMOVED and held.desired.generation > held.current.generation:
                 self._begin(name, held)
             self._status(name)
@@ -230,6 +236,8 @@ class Device:
             )
         )  # fmt: skip
         held.state = target
+        if target is State.REMOVED:
+            held.deployed_share = NOTHING
         held.events.append((held.sequence, payload))
         self._publish(TOPICS.topic(channels.EVENT, device=self.name, deployment=name), payload, retain=False)
 
@@ -248,6 +256,27 @@ class Device:
             deployed_generation=held.deployed, commands=tuple(held.answers), held=held.refusal or None,
         )  # fmt: skip
         self._publish(TOPICS.topic(channels.STATUS, device=self.name, deployment=name), encode(document), retain=True)
+        self._promises()
+
+    def _promises(self, *, always: bool = False) -> None:
+        """What is promised to each deployment, published where it changed."""
+        promised = {
+            name: larger_of((held.deployed_share, share_of(held.current.requirements)))
+            for name, held in self.held.items()
+            if held.state is not State.REMOVED
+        }
+        promised = {name: share for name, share in promised.items() if share}
+        if not self.online or (promised == self.promised and not always):
+            return
+        self.promised = promised
+        document = Allocatable(
+            device=self.name, epoch=self.epoch, cpu=0, memory=0, storage=0,
+            promised=tuple(
+                Promise(deployment=name, cpu=share.cpu, memory=share.memory, storage=share.storage)
+                for name, share in promised.items()
+            ),
+        )  # fmt: skip
+        self.broker.publish(TOPICS.topic(channels.ALLOCATABLE, device=self.name), encode(document), retain=True)
 
     def _publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
         if self.online:

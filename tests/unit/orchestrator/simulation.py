@@ -9,10 +9,12 @@ from orchestrator.adapters.sql_store import SqlStore
 from orchestrator.decision import Render, Rendered, RenderFailed
 from orchestrator.inbound import SUBSCRIBED
 from orchestrator.model import SpecRecord
+from orchestrator.placement import is_wanted, place
 from orchestrator.service import Orchestrator
 from tests.unit.orchestrator.simulated_devices import Broker, Device, Message
 from tests.unit.orchestrator.story import TOPICS, manifest
 from topics import channels
+from topics.allocation import share_of
 from topics.codec import decode, digest_of
 from topics.documents.answer import AggregateStatus, SpecResult
 from topics.lifecycle import State
@@ -68,10 +70,14 @@ class _Pool:
     def finish(self, choice: int) -> None:
         if self.waiting:
             task, spec, then = self.waiting.pop(choice % len(self.waiting))
+            assert spec.spec is not None, "a deleted spec is not rendered"
+            needs = spec.spec.spec.requirements
             made = {
-                device: manifest(task.name, device, task.generation, content=spec.content_digest)
+                device: manifest(
+                    task.name, device, task.generation, content=spec.content_digest, requirements=needs
+                )
                 for device in task.devices
-            }
+            }  # fmt: skip
             then(Rendered(task.name, task.generation, made))
 
 
@@ -143,6 +149,15 @@ class World:
         for name, record in self.orchestrator.fleet.specs.items():
             assert record.generation >= self.generations.get(name, 0), f"the generation of {name} fell"
             self.generations[name] = record.generation
+        self._check_reservations()
+
+    def _check_reservations(self) -> None:
+        """Never is more reserved on a device than it has."""
+        fleet = self.orchestrator.fleet
+        for device in fleet.devices:
+            reserved = [item.reserved.memory for item in fleet.of_device(device)]
+            capacity = fleet.ledger.capacity(device).memory
+            assert sum(reserved) <= capacity, f"{device} has {capacity} and {reserved} are reserved"
 
     def deliver(self, choice: int, *, twice: bool = False) -> bool:
         """One message of some topic reaches the orchestrator, once or twice."""
@@ -172,7 +187,7 @@ class World:
     def cut_off_and_killed(self) -> None:
         """Killed between commit and publish: the connection was gone for the last turn."""
         self._bus.up = False
-        for _ in range(3):
+        for _ in range(4):
             message = self.broker.take("orchestrator", 0)
             if message is not None:
                 self.hand_over(message)
@@ -269,9 +284,9 @@ class World:
             if (result.outcome, result.generation) != ("accepted", record.generation):
                 yield f"{name} is answered with {result.outcome} {result.generation}"
             aggregate = decode(AggregateStatus, self._retained(channels.AGGREGATE, deployment=name))
-            wanted_phase = "Deployed" if fleet.of_spec(name) else "Pending"
-            if (aggregate.phase, aggregate.generation) != (wanted_phase, record.generation):
+            if (aggregate.phase, aggregate.generation) != (self._wanted_phase(record), record.generation):
                 yield f"{name} is shown as {aggregate.phase} {aggregate.generation}: {aggregate.message}"
+            yield from self._misplaced(record)
         for deployment in fleet.deployments():
             where = f"{deployment.name} on {deployment.device}"
             record = fleet.specs[deployment.name]
@@ -281,12 +296,17 @@ class World:
             if held is None or held.state is not State.DEPLOYED:
                 yield f"{where} is {held and held.state}"
                 continue
-            numbers = (record.generation, deployment.desired_generation, deployment.generation, held.current.generation)
+            wanted = deployment.assigned
+            if wanted < record.generation and deployment.device not in fleet.refusals.of_spec(deployment.name):
+                yield f"{where} was not given generation {record.generation} and could take it"
+            numbers = (wanted, deployment.desired_generation, deployment.generation, held.current.generation)
             retained = self._retained(channels.MANIFEST, device=deployment.device, deployment=deployment.name)
             if digest_of(retained) != deployment.desired_digest:
                 yield f"{where}: the retained manifest is another one, or there is none"
             if len(set(numbers)) != 1:
                 yield f"{where}: wanted, published, reported and running generation are {numbers}"
+            if deployment.reserved != share_of(held.current.requirements):
+                yield f"{where}: {deployment.reserved} is reserved for {held.current.requirements.memory}"
             if not deployment.sequence == deployment.event_sequence == held.sequence:
                 yield f"{where}: {deployment.sequence}, {deployment.event_sequence} of {held.sequence} transitions"
             if deployment.anomaly:
@@ -295,9 +315,33 @@ class World:
             if not set(range(1, held.sequence + 1)) <= set(kept):
                 yield f"{where}: the store has the transitions {kept} of {held.sequence}"
         for device in self.devices.values():
+            reserved = {item.name: item.reserved for item in fleet.of_device(device.name) if item.reserved}
+            if reserved != device.promised:
+                yield f"{device.name}: {reserved} is reserved, {device.promised} promised"
+        for device in self.devices.values():
             for name, item in device.held.items():
                 if item.state is not State.REMOVED and fleet.deployment(name, device.name) is None:
                     yield f"{device.name} runs {name} and nobody knows"
+
+    def _wanted_phase(self, record: SpecRecord) -> str:
+        fleet = self.orchestrator.fleet
+        holders = fleet.of_spec(record.name).values()
+        if any(item.assigned == record.generation for item in holders):
+            return "Deployed"
+        return "NotPlaceable" if holders or fleet.refusals.of_spec(record.name) else "Pending"
+
+    def _misplaced(self, record: SpecRecord) -> Iterator[str]:
+        """Placed again as a whole, nothing may move: whoever waits for room has none, and nobody is missing."""
+        fleet = self.orchestrator.fleet
+        again = place(fleet, record, changed=False)
+        holding = {device for device, item in fleet.of_spec(record.name).items() if item.assigned == record.generation}
+        result = decode(SpecResult, self._retained(channels.RESULT, deployment=record.name))
+        if {item.device for item in result.placed} != holding:
+            yield f"{record.name} is on {sorted(holding)}, its answer says {result.placed}"
+        if not again.chosen.keys() <= holding:
+            yield f"{record.name} is on {sorted(holding)} and could be on {sorted(again.chosen)}"
+        if is_wanted(fleet, record) and again.refused.keys() != fleet.refusals.of_spec(record.name).keys():
+            yield f"{record.name} is refused by {sorted(again.refused)}"
 
     def _retained(self, channel: channels.Channel, **ids: str) -> bytes:
         return self.broker.retained.get(TOPICS.topic(channel, **ids), b"{}")

@@ -6,7 +6,9 @@ import json
 from typing import Any, TypeVar
 
 from orchestrator import aggregation
-from orchestrator.decision import Context, Decision, Note, Render, Rendered, RenderFailed, Transition, apply
+from orchestrator.answers import accepted
+from orchestrator.decision import Context, Decision, Note, Render, Rendered, RenderFailed, Transition
+from orchestrator.engine import conclude
 from orchestrator.inbound import decide_message, decide_timed
 from orchestrator.model import DeploymentRecord, Fleet, SpecRecord
 from topics import channels
@@ -14,8 +16,9 @@ from topics.channels import Channel, Topics
 from topics.codec import encode, seal
 from topics.documents.answer import AggregateStatus, SpecResult
 from topics.documents.command import Command, CommandOutcome
-from topics.documents.device import Capabilities, Cpu, Presence, Volume
+from topics.documents.device import Allocatable, Capabilities, Cpu, Presence, Promise, Volume
 from topics.documents.manifest import Manifest, ManifestComponent
+from topics.documents.spec import Requirements
 from topics.documents.status import DeploymentStatus, Failure, TransitionEvent
 from topics.errors import Reason
 from topics.lifecycle import State, Trigger
@@ -29,12 +32,19 @@ E = TypeVar("E")
 
 def spec_document(
     name: str = NAME, *, devices: tuple[str, ...] = (), selector: dict[str, Any] | None = None, count: object = None,
-    rate: str = "10", component: dict[str, Any] | None = None, **body: Any,
+    rate: str = "10", component: dict[str, Any] | None = None, on_mismatch: str | None = None,
+    spread_by: str | None = None, memory: str | None = None, **body: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """A small spec; ``rate`` is the content that makes a generation."""
     agents: dict[str, Any] = {"devices": list(devices)} if devices else {"selector": selector or {}}
     if count is not None:
         agents["count"] = count
+    if on_mismatch is not None:
+        agents["onMismatch"] = on_mismatch
+    if spread_by is not None:
+        agents["spreadBy"] = spread_by
+    if memory is not None:
+        body["requirements"] = {"memory": memory}
     objects = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"rate": rate}}]
     return {
         "apiVersion": "fleetbus/v1",
@@ -65,11 +75,14 @@ def capabilities(device: str, labels: dict[str, str] | None = None, **fields: An
     return Capabilities(device=device, **values)
 
 
-def manifest(name: str, device: str, generation: int, *, content: str = "") -> bytes:
+def manifest(
+    name: str, device: str, generation: int, *, content: str = "", requirements: Requirements | None = None
+) -> bytes:
     """What a renderer would make; ``content`` tells manifests of one generation apart."""
     component = ManifestComponent(name="settings", type="kubernetes", objects=({"kind": content},), source="spec")
     document = Manifest(
-        action="apply", deployment=name, device=device, generation=generation, components=(component,)
+        action="apply", deployment=name, device=device, generation=generation, components=(component,),
+        requirements=requirements or Requirements(),
     )  # fmt: skip
     return seal(encode(document))
 
@@ -113,6 +126,7 @@ class Story:
         self.sent: list[tuple[str, bytes]] = []
         self.last = Decision()
         self.transitions: list[Transition] = []
+        self._digests: dict[str, str] = {}
 
     # -- what happens ----------------------------------------------------------------------------
 
@@ -140,11 +154,27 @@ class Story:
         topic = TOPICS.topic(channels.CAPABILITIES, device=document.device)
         return self.message(topic, seal(encode(document)))
 
+    def capabilities_of(self, device: str, labels: dict[str, str] | None = None, **fields: Any) -> Story:
+        """A device that is known says that it is something else now."""
+        return self.capabilities(capabilities(device, labels, **fields))
+
     def presence(
         self, device: str, *, online: bool = True, epoch: int = 1, journal: str = "j1", live: bool = True
     ) -> Story:
         document = Presence(device=device, online=online, epoch=epoch, journal=journal)
         return self.message(TOPICS.topic(channels.PRESENCE, device=device), encode(document), live=live)
+
+    def promises(self, device: str, epoch: int = 1, **memory: int) -> Story:
+        """The device says what it promised: deployment and bytes of memory."""
+        promised = tuple(Promise(deployment=name, memory=size) for name, size in memory.items())
+        document = Allocatable(device=device, epoch=epoch, cpu=0, memory=0, storage=0, promised=promised)
+        return self.message(TOPICS.topic(channels.ALLOCATABLE, device=device), encode(document))
+
+    def gone(self, device: str, name: str = NAME) -> Story:
+        """The device has taken the deployment off, as its tombstone says."""
+        tombstone = self.deployment(device, name)
+        sequence = tombstone.event_sequence  # no transition is missing
+        return self.report(status(device, State.REMOVED, tombstone.desired_generation, sequence, name=name))
 
     def report(self, document: DeploymentStatus | TransitionEvent) -> Story:
         channel = channels.STATUS if isinstance(document, DeploymentStatus) else channels.EVENT
@@ -224,14 +254,33 @@ class Story:
         topic = TOPICS.topic(channels.COMMAND, device=device, deployment=name)
         return [Command.model_validate_json(item.payload) for item in self.last.publications if item.topic == topic]
 
+    def reasons(self, device: str, name: str = NAME) -> list[str]:
+        """What keeps the device from taking the spec, in words, as the aggregate says it."""
+        refused = {item.device: item.reasons for item in self.aggregate(name).not_placeable}
+        return [reason.message for reason in refused.get(device, ())]
+
+    def why(self, name: str = NAME) -> dict[str, str]:
+        """The chosen devices and why, as the result says it."""
+        return {item.device: item.why for item in self.result(name).placed}
+
     def outcomes(self, name: str = NAME) -> dict[str, str]:
         return {answer.id: answer.outcome for answer in self.aggregate(name).commands}
 
     def _take(self, decision: Decision) -> Story:
-        apply(self.fleet, decision)
-        self.last = decision
-        self.transitions += decision.transitions
-        for publication in decision.publications:
+        """Apply it with all that follows; ``last`` is everything together, and results follow at once."""
+        last = Decision()
+        for part in conclude(self.fleet, decision, self.context):
+            _add(last, part)
+        for name in sorted(last.restated):
+            found = self.fleet.specs[name]
+            if not found.rejected:
+                last.publications.append(accepted(self.fleet, found, self.context))
+        self.last = last
+        self.transitions += last.transitions
+        for publication in last.publications:
+            if publication.retain and self._digests.get(publication.topic) == publication.digest != "":
+                continue  # what stands there already is not published again
+            self._digests[publication.topic] = publication.digest
             self.sent.append((publication.topic, publication.payload))
             if not publication.retain:
                 continue
@@ -240,3 +289,13 @@ class Story:
             else:
                 self.retained.pop(publication.topic, None)
         return self
+
+
+def _add(whole: Decision, part: Decision) -> None:
+    whole.records += part.records
+    whole.dropped += part.dropped
+    whole.transitions += part.transitions
+    whole.publications += part.publications
+    whole.effects += part.effects
+    whole.touched |= part.touched
+    whole.restated |= part.restated

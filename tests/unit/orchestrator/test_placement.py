@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.decision import Render
-from tests.unit.orchestrator.story import NAME, Story, event, spec, status
+from tests.unit.orchestrator.story import GIB, NAME, Story, event, spec, status
 from topics.lifecycle import State
 
 _PRESS = {"selector": {"matchLabels": {"line": "press"}}}
@@ -86,7 +86,7 @@ def test_a_device_that_no_longer_fits_keeps_what_it_runs_and_says_why() -> None:
     story.device("a", memory=2**30)
     assert story.holders() == {"a"}
     assert [item.device for item in story.aggregate().not_placeable] == ["a"]
-    assert story.last.publications == []
+    assert story.published == [f"specs/{NAME}/result"]
 
 
 def test_a_device_that_is_no_longer_selected_is_no_longer_refused() -> None:
@@ -129,6 +129,103 @@ def test_with_a_count_another_label_takes_nothing_off() -> None:
     story.device("a", {"line": "oven"}).device("b", {"line": "press"})
     assert story.manifest("a").action == "apply"
     assert all(item.desired_generation <= 1 for item in story.fleet.deployments())
+
+
+def test_devices_behind_a_gateway_are_named_by_their_path() -> None:
+    """One of them, or all; the gateway itself is not behind itself."""
+    story = Story().device("gw").device("a", gateway="gw").device("b", gateway="gw").device("c", gateway="other")
+    assert story.spec(spec(devices=("gw/*",))).holders() == {"a", "b"}
+    assert story.spec(spec("one", devices=("gw/b", "c")), "one").holders("one") == {"b", "c"}
+
+
+def test_a_reference_that_names_nobody_is_waited_for() -> None:
+    """A gateway's devices may still come, and are taken then."""
+    story = Story().device("a").spec(spec(devices=("gw/*", "gw/b", "a")))
+    assert story.aggregate().waiting_for == ("gw/*", "gw/b")
+    story.device("b", gateway="gw")
+    assert story.holders() == {"a", "b"}
+    assert story.aggregate().waiting_for == ()
+
+
+def test_a_device_behind_another_gateway_is_no_longer_named() -> None:
+    """It was moved; the spec says what becomes of it."""
+    story = Story().device("a", gateway="gw").spec(spec(devices=("gw/*",), on_mismatch="remove"))
+    assert story.holders() == {"a"}
+    story.capabilities_of("a", gateway="other")
+    assert story.manifest("a").action == "remove"
+
+
+def test_properties_select_as_labels_do() -> None:
+    """A key that starts with a slash points into the property document."""
+    selector = {"matchExpressions": [{"key": "/memory", "operator": "Gt", "values": ["4Gi"]}]}
+    story = Story().device("small", memory=2 * GIB).device("large").spec(spec(selector=selector))
+    assert story.holders() == {"large"}
+    assert story.capabilities_of("small", memory=16 * GIB).holders() == {"large", "small"}
+
+
+def test_rules_are_requirements() -> None:
+    """None holds: refused, with the expression that failed."""
+    label = {"matchExpressions": [{"key": "line", "operator": "In", "values": ["press"]}]}
+    story = Story().device("a", {"line": "oven"}).spec(spec(requirements={"rules": [{"labelSelector": label}]}))
+    assert story.holders() == set()
+    [reason] = story.result().reasons
+    assert (reason.device, reason.path) == ("a", "spec.requirements.rules[0].labelSelector.matchExpressions[0]")
+
+
+def test_a_device_that_is_no_longer_selected_keeps_it_and_says_so() -> None:
+    """``onMismatch: keep`` is the default."""
+    story = Story().device("a", {"line": "press"}).spec(spec(**_PRESS)).rendered().deployed("a", 1)
+    story.capabilities_of("a", {"line": "oven"})
+    assert (story.holders(), story.aggregate().phase) == ({"a"}, "Deployed")
+    assert story.reasons("a") == ["label line must be press; the device has oven"]
+    story.capabilities_of("a", {"line": "press"})
+    assert story.aggregate().not_placeable == ()
+
+
+@pytest.mark.parametrize(
+    "change", [{"labels": {"line": "oven"}}, {"labels": {"line": "press"}, "memory": GIB}], ids=str
+)
+def test_where_misfits_are_removed_a_device_that_changed_loses_it(change: dict[str, Any]) -> None:
+    """No longer selected, or too small by now: a tombstone, and no new generation for the others."""
+    story = Story().device("a", {"line": "press"}).device("b", {"line": "press"})
+    story.spec(spec(**_PRESS, memory="2Gi", on_mismatch="remove")).rendered().deployed("a", 1).deployed("b", 1)
+    story.capabilities_of("a", **change)
+    assert (story.manifest("a").action, story.manifest("b").action) == ("remove", "apply")
+    assert story.record().generation == 1
+    assert "deployment no longer suits" in story.notes
+
+
+def test_in_place_of_a_misfit_another_device_is_chosen() -> None:
+    """As many as are wanted, at once."""
+    story = Story().device("a", {"line": "press"}).device("b", {"line": "press"})
+    story.spec(spec(**_PRESS, count=1, on_mismatch="remove")).rendered().deployed("a", 1)
+    story.capabilities_of("a", {"line": "oven"})
+    assert story.holders() == {"b"}
+    assert story.renders == [(1, ("b",))]
+    assert story.why() == {"b": "1 of 1: most left: cpu 100 %"}
+
+
+def test_a_misfit_that_is_kept_counts_as_one_of_them() -> None:
+    """Nobody is moved by itself."""
+    story = Story().device("a", {"line": "press"}).spec(spec(**_PRESS, count=1)).rendered().deployed("a", 1)
+    story.capabilities_of("a", {"line": "oven"}).device("b", {"line": "press"})
+    assert story.holders() == {"a"}
+
+
+def test_a_removed_misfit_that_suits_again_is_taken_up_again() -> None:
+    """With a generation above its tombstone, as soon as the device says that it has seen one."""
+    story = Story().device("a", {"line": "press"}).spec(spec(**_PRESS, on_mismatch="remove")).rendered()
+    story.deployed("a", 1).capabilities_of("a", {"line": "oven"}).gone("a")
+    assert list(story.fleet.deployments()) == []
+    story.capabilities_of("a", {"line": "press"}).rendered()
+    story.report(status("a", State.REMOVED, 2, 7, desired=2)).rendered()
+    assert (story.record().generation, story.manifest("a").generation) == (3, 3)
+
+
+def test_a_change_that_concerns_no_spec_says_nothing() -> None:
+    """Neither an aggregate nor an answer."""
+    story = Story().device("a").device("b").spec(spec(devices=("a",))).capabilities_of("b", kernel="6.9")
+    assert (story.last.touched, story.published) == (set(), [])
 
 
 def test_a_device_that_saw_a_tombstone_of_this_generation_gets_a_newer_one() -> None:

@@ -72,7 +72,7 @@ def test_changed_content_is_the_next_generation_for_every_device() -> None:
         (spec(devices=("a",), colour="red"), "unknown-field", "spec.colour"),
         (spec(devices=("a", "a")), "invalid", "spec.agents"),
         (spec(count=0), "invalid", "spec.agents.count"),
-        (spec(component={"name": "x", "compose": {}}), "no-renderer", "spec.components[0].compose"),
+        (spec(component={"name": "x", "compose": {"project": {}}}), "no-renderer", "spec.components[0].compose"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -16,6 +16,7 @@ from topics.quantity import (
     Quantity,
     format_bytes,
     format_cores,
+    number_of,
     parse_duration,
     parse_quantity,
 )
@@ -148,3 +149,29 @@ def test_fields_keep_what_was_written() -> None:
     for wrong in ({"quantity": True}, {"quantity": None}, {"quantity": []}, {"duration": True}, {"quantity": "1x"}):
         with pytest.raises(ValidationError):
             _Fields.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (4, 4),
+        (-4, -4),
+        (0.1, Fraction(1, 10)),
+        (2.0, 2),
+        ("59 Gi", 59 * 2**30),
+        ("4000m", 4),
+        ("-1.5k", -1500),
+        (True, None),
+        ("true", None),
+        ("", None),
+        ("--5", None),
+        (float("nan"), None),
+        (float("-inf"), None),
+        (None, None),
+        ([4], None),
+    ],
+)
+def test_the_number_of_a_json_value_is_exact_or_none(value: object, number: object) -> None:
+    """Numbers and quantities, negative ones too; a float is the decimal number that it is written as."""
+    assert number_of(value) == number
+    assert type(number_of(value)) in (int, Fraction, type(None))

@@ -1,0 +1,309 @@
+"""From an application package to the spec that is sent: devices asked, values settled, charts carried along.
+
+What is decided stands in ``topics.margo.package``; here are the files, the broker and the options.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from cli.context import Given
+from cli.exits import CliError, Exit
+from cli.margo_files import SUFFIXES, Package, files_below, read_file, resource, unpack
+from cli.printing import note
+from topics import channels
+from topics.codec import canonical_json, check_size
+from topics.documents.selection import Selector
+from topics.documents.spec import Agents, DeploymentSpec
+from topics.eligibility import Subject, refers, selects
+from topics.errors import ContractError, Reason
+from topics.identifiers import check_device_ref, check_dns_label, check_label_key, check_label_value
+from topics.margo.annotations import DEVICES
+from topics.margo.kinds import MargoKind, margo_kind
+from topics.margo.package import (
+    ProfileComponent,
+    choose_profile,
+    current_values,
+    default_name,
+    read_description,
+    settle_parameters,
+    spec_of,
+)
+from topics.spec_reader import SpecDocument, read_document
+from topics.yaml_loader import load_yaml
+
+MAX_CARRIED_BYTES = 700 * 1024
+"""Largest chart archive that a spec carries: as base64 it is a third larger, and a payload ends at 1 MiB."""
+
+_MAX_FILES_BYTES = 256 * 1024
+_COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+
+
+@dataclass(frozen=True, slots=True)
+class MargoOptions:
+    """What the command line says about application packages: values, profile, devices, names."""
+
+    values: Mapping[str, object] = field(default_factory=dict)
+    profile: str | None = None
+    devices: tuple[str, ...] = ()
+    selector: Mapping[str, str] = field(default_factory=dict)
+    name: str | None = None
+    namespace: str | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether any of them was given."""
+        return self != MargoOptions()
+
+    @property
+    def for_packages(self) -> bool:
+        """Whether one was given that means nothing for a Margo deployment, whose values and profile are settled."""
+        return self != MargoOptions(devices=self.devices, name=self.name)
+
+    def agents(self) -> Agents | None:
+        """The devices that were named or selected; ``None`` for neither."""
+        if self.devices:
+            return Agents(devices=self.devices)
+        return Agents(selector=Selector(match_labels=dict(self.selector))) if self.selector else None
+
+
+def margo_options(
+    *,
+    set_values: Sequence[str] = (),
+    set_files: Sequence[Path] = (),
+    profile: str | None = None,
+    devices: Sequence[str] = (),
+    selector: Sequence[str] = (),
+    name: str | None = None,
+    namespace: str | None = None,
+) -> MargoOptions:
+    """The options as they stand on the command line. Raises ``CliError`` (usage).
+
+    ``set_values`` and ``selector`` are ``key=value``; each of ``set_files`` is a YAML or JSON mapping of values.
+    """
+    if devices and selector:
+        raise CliError(Exit.USAGE, "say either --device or --selector, not both")
+    values: dict[str, object] = {}
+    for path in set_files:
+        values |= _values_in(path)
+    values |= _pairs("--set", set_values)
+    options = MargoOptions(
+        values, profile, tuple(dict.fromkeys(devices)), _pairs("--selector", selector), name, namespace
+    )
+    try:
+        for device in devices:
+            check_device_ref(device)
+        for key, value in options.selector.items():
+            check_label_key(key)
+            check_label_value(value)
+        for given in (name, namespace):
+            if given is not None:
+                check_dns_label(given)
+    except ValueError as error:
+        raise CliError(Exit.USAGE, str(error)) from error
+    return options
+
+
+def read_given(payload: bytes, options: MargoOptions) -> tuple[bytes, SpecDocument]:
+    """A spec or a Margo deployment, and the bytes to send.
+
+    They are the given ones, unless a deployment of Margo's that names no device is for those of ``options``:
+    then they stand in its annotation. Raises ``ContractError``.
+    """
+    if not (options.devices or options.name) or not _is_deployment(payload):
+        return payload, read_document(payload)
+    document = read_document(payload, name=options.name, devices=options.devices)
+    if not options.devices:
+        return payload, document
+    value = load_yaml(_text(payload))
+    metadata = value.get("metadata") or {}
+    annotations = metadata.get("annotations") or {}
+    value["metadata"] = metadata | {"annotations": annotations | {DEVICES: ",".join(options.devices)}}
+    annotated = canonical_json(value)
+    return annotated, replace(read_document(annotated, name=options.name), warnings=document.warnings)
+
+
+def _is_deployment(payload: bytes) -> bool:
+    try:
+        return margo_kind(load_yaml(_text(payload))) is MargoKind.DEPLOYMENT
+    except ContractError:
+        return False  # its reader says what is wrong with it
+
+
+def spec_from(
+    given: Given, package: Package, options: MargoOptions, *, live: bool = True
+) -> tuple[DeploymentSpec, bytes, tuple[Reason, ...]]:
+    """The spec of a package, the bytes to send, and what was tolerated.
+
+    With ``live`` the broker is asked for the devices and for what is deployed now; without, the first profile
+    is taken. Raises ``ContractError`` for the package or a value, ``CliError`` for files and the broker.
+    """
+    description, warnings = read_description(load_yaml(_text(package.content)))
+    name = options.name or default_name(description)
+    known = _Known.ask(given, name) if live else _Known()
+    agents = options.agents() or (known.current.spec.agents if known.current else None)
+    if agents is None:
+        if live:
+            raise CliError(Exit.USAGE, f"say where {name!r} is to run: --device ID or --selector key=value")
+        agents = Agents(selector=Selector())
+    current = current_values(known.current, description) if known.current is not None else None
+    wanted = options.profile or (None if live else description.profiles[0].id)
+    choice = choose_profile(description, known.targets(agents), every=bool(agents.devices), wanted=wanted)
+    profile = choice.profile
+    for reason in choice.passed_over[:10]:
+        note(f"{package.source}: profile {profile.id!r} is taken, because {reason}")
+    values = settle_parameters(description, options.values, current, profile)
+    with ExitStack() as stack:
+        local = {
+            component.name: _carried(profile.type, component, package.folder, stack)
+            for component in profile.components
+            if component.local
+        }
+    spec = spec_of(description, profile, values, name=name, agents=agents, namespace=options.namespace, local=local)
+    payload = canonical_json(spec.model_dump(mode="json", by_alias=True, exclude_unset=True))
+    check_size(payload)
+    return spec, payload, warnings
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the broker knows: the devices, and the spec that has the name now."""
+
+    subjects: tuple[Subject, ...] = ()
+    current: DeploymentSpec | None = None
+
+    @classmethod
+    def ask(cls, given: Given, name: str) -> _Known:
+        from cli.commands.get import read_fleet
+
+        fleet = read_fleet(given.settings(), [channels.CAPABILITIES, channels.SPEC], deployment=name)
+        heard = fleet.specs.get(name)
+        if heard is not None and not isinstance(heard.document, DeploymentSpec):
+            raise CliError(Exit.FAILED, f"the spec {name!r} on the broker cannot be read: {heard.problem}")
+        current = heard.document if heard is not None and isinstance(heard.document, DeploymentSpec) else None
+        return cls(tuple(Subject(fleet.capabilities[device]) for device in sorted(fleet.capabilities)), current)
+
+    def targets(self, agents: Agents) -> list[Subject]:
+        """The known devices among the agents."""
+        if agents.selector is not None:
+            return [subject for subject in self.subjects if selects(agents.selector, subject)]
+        return [subject for subject in self.subjects if any(refers(device, subject) for device in agents.devices)]
+
+
+# -- what lies in the package itself ------------------------------------------------------------------
+
+
+def _carried(kind: str, component: ProfileComponent, folder: Path | None, stack: ExitStack) -> dict[str, Any]:
+    """The members of a component that carry its chart or project in the spec."""
+    if folder is None:
+        raise CliError(
+            Exit.USAGE,
+            f"component {component.name!r} is {component.source!r}, a path in a package, and there is no package",
+            ["give the folder or archive of the package instead of its margo.yaml alone"],
+        )
+    place = resource(folder, component.source)
+    return _chart(place, component) if kind == "helm" else _project(place, component, stack)
+
+
+def _chart(place: Path, component: ProfileComponent) -> dict[str, Any]:
+    try:
+        from orchestrator.charts.archive import open_archive
+        from orchestrator.charts.errors import ChartFetchError
+        from orchestrator.charts.packaging import package_folder
+    except ImportError as error:
+        raise CliError(Exit.USAGE, "charts need PyYAML: pip install 'fleetbus[cli]'", [str(error)]) from error
+    try:
+        data = package_folder(place) if place.is_dir() else read_file(place, 20 * 1024 * 1024)
+        archive = open_archive(data)
+    except ChartFetchError as error:
+        hint = [error.hint] if error.hint else []
+        raise CliError(Exit.USAGE, f"component {component.name!r}: {error.message}", hint) from error
+    if len(data) > MAX_CARRIED_BYTES:
+        raise CliError(
+            Exit.USAGE,
+            f"the chart of component {component.name!r} has {len(data)} bytes; a spec carries {MAX_CARRIED_BYTES}",
+            ["push it to a registry (helm push) and name it with oci://…, or pack it (helm package)"],
+        )
+    return {"archive": base64.b64encode(data).decode("ascii"), "digest": archive.digest}
+
+
+def _project(place: Path, component: ProfileComponent, stack: ExitStack) -> dict[str, Any]:
+    """A Compose file, a folder with one, or an archive of such a folder."""
+    if place.is_file() and place.name.lower().endswith(SUFFIXES):
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="fleetbus-compose-")))
+        unpack(place, folder)
+        place = folder
+    if place.is_file():
+        return {"project": _project_in(place, component)}
+    files = dict(files_below(place))
+    found = [name for name in _COMPOSE_NAMES if name in files]
+    if len(found) != 1:
+        raise CliError(
+            Exit.USAGE,
+            f"component {component.name!r}: {component.source!r} holds "
+            + (f"both {' and '.join(found)}" if found else f"no {_COMPOSE_NAMES[0]}"),
+        )
+    project = _project_in(files.pop(found[0]), component)
+    texts: dict[str, str] = {}
+    left = _MAX_FILES_BYTES
+    for name, path in files.items():
+        content = read_file(path, _MAX_FILES_BYTES)
+        left -= len(content)
+        if left < 0:
+            raise CliError(
+                Exit.USAGE, f"component {component.name!r} has more than {_MAX_FILES_BYTES} bytes of files beside it"
+            )
+        texts[name] = _text(content, str(path))
+    return {"project": project} | ({"files": texts} if texts else {})
+
+
+def _project_in(path: Path, component: ProfileComponent) -> dict[str, Any]:
+    try:
+        project = load_yaml(_text(read_file(path), str(path)))
+    except ContractError as error:
+        raise CliError(Exit.USAGE, f"component {component.name!r}: {path.name}: {error}") from error
+    if not isinstance(project, dict):
+        raise CliError(Exit.USAGE, f"component {component.name!r}: {path.name} is not a Compose project")
+    return project
+
+
+# -- options ------------------------------------------------------------------------------------------
+
+
+def _values_in(path: Path) -> dict[str, object]:
+    try:
+        values = load_yaml(_text(read_file(path), str(path)))
+    except ContractError as error:
+        raise CliError(Exit.USAGE, f"--set-file {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise CliError(Exit.USAGE, f"--set-file {path} is not a mapping of parameters to values")
+    return values
+
+
+def _pairs(option: str, items: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise CliError(Exit.USAGE, f"{option} takes key=value, not {item[:100]!r}")
+        if key in found:
+            raise CliError(Exit.USAGE, f"{option} gives {key[:100]!r} twice")
+        found[key] = value
+    return found
+
+
+def _text(content: bytes, where: str = "") -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if where:
+            raise CliError(Exit.USAGE, f"{where} is not UTF-8 at byte {error.start}; only texts are carried") from error
+        raise ContractError.because(
+            "not-utf8", f"not valid UTF-8 at byte {error.start}", hint="save the document as UTF-8"
+        ) from error

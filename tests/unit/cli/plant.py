@@ -1,0 +1,66 @@
+"""The orchestrator's core with everything that is retained on its bus, rendered for real: what ``plan`` reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cli.planning import Plan, make_plan, rendering_with
+from cli.retained import State, read_state
+from orchestrator.decide_spec import content_digest
+from orchestrator.decision import Render, Rendered
+from tests.unit.orchestrator.story import TOPICS, Story
+from topics import channels
+from topics.codec import encode, seal
+from topics.documents.device import Allocatable, Promise
+from topics.spec_reader import read_document
+
+MAKE = rendering_with({}.__getitem__)  # the specs of these tests have no charts
+
+
+class Plant(Story):
+    """A story whose devices' own messages are kept too; ``apply`` publishes a spec and renders what it asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bus: dict[str, bytes] = {}
+
+    def message(self, topic: str, payload: bytes, *, live: bool = True) -> Plant:
+        address = TOPICS.parse(topic)
+        if address.channel.retain:
+            self.bus[topic] = payload
+        super().message(topic, payload, live=live)
+        return self
+
+    def apply(self, payload: bytes) -> Plant:
+        """Publish a spec under its own name, and let the orchestrator render it."""
+        name = read_document(payload).spec.name
+        self.spec(payload, name)
+        return self.render(name)
+
+    def render(self, name: str) -> Plant:
+        spec = self.fleet.specs[name].spec
+        assert spec is not None
+        for task in self.effects(Render):
+            made = MAKE(spec, task.generation, content_digest(spec)).manifest
+            manifests = {device: seal(encode(made.model_copy(update={"device": device}))) for device in task.devices}
+            self.timed(Rendered(task.name, task.generation, manifests))
+        return self
+
+    def granted(self, device: str, name: str, *, memory: int) -> Plant:
+        """The device says that it promised memory to a deployment."""
+        promise = Promise(deployment=name, memory=memory)
+        left = Allocatable(device=device, epoch=1, cpu=0, memory=0, storage=0, promised=(promise,))
+        return self.message(TOPICS.topic(channels.ALLOCATABLE, device=device), encode(left))
+
+    @property
+    def state(self) -> State:
+        """What ``plan`` makes of the messages that are retained now."""
+        return read_state(TOPICS, [*self.bus.items(), *self.retained.items()])
+
+    def plan(self, payload: bytes, **options: Any) -> Plan:
+        return make_plan(self.state, read_document(payload).spec, payload, MAKE, **options)
+
+
+def fates(plan: Plan) -> dict[str, str]:
+    """What becomes of each device."""
+    return {item.device: item.change for item in plan.targets}
