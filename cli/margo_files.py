@@ -118,6 +118,14 @@ def read_file(path: Path, limit: int = MAX_PAYLOAD_BYTES) -> bytes:
     return content
 
 
+def read_text(path: Path, limit: int = MAX_PAYLOAD_BYTES) -> str:
+    """The content of a regular file that is a text in UTF-8. Raises ``CliError``."""
+    try:
+        return read_file(path, limit).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CliError(Exit.USAGE, f"{path} is not UTF-8 at byte {error.start}; only texts are taken") from error
+
+
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a ``.zip``, ``.tar`` or gzip-compressed tar into an empty folder. Raises ``CliError`` (usage).
 

@@ -5,17 +5,15 @@ What is decided stands in ``topics.margo.package``; here are the files, the brok
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 from cli.context import Given
 from cli.exits import CliError, Exit
-from cli.margo_files import SUFFIXES, Package, files_below, read_file, resource, unpack
+from cli.margo_carried import carried
+from cli.margo_files import Package, read_text
 from cli.printing import note
 from topics import channels
 from topics.codec import canonical_json, check_size
@@ -27,7 +25,6 @@ from topics.identifiers import check_device_ref, check_dns_label, check_label_ke
 from topics.margo.annotations import DEVICES
 from topics.margo.kinds import MargoKind, margo_kind
 from topics.margo.package import (
-    ProfileComponent,
     choose_profile,
     current_values,
     default_name,
@@ -37,12 +34,6 @@ from topics.margo.package import (
 )
 from topics.spec_reader import SpecDocument, read_document
 from topics.yaml_loader import load_yaml
-
-MAX_CARRIED_BYTES = 700 * 1024
-"""Largest chart archive that a spec carries: as base64 it is a third larger, and a payload ends at 1 MiB."""
-
-_MAX_FILES_BYTES = 256 * 1024
-_COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +152,7 @@ def spec_from(
     values = settle_parameters(description, options.values, current, profile)
     with ExitStack() as stack:
         local = {
-            component.name: _carried(profile.type, component, package.folder, stack)
+            component.name: carried(profile.type, component, package.folder, stack)
             for component in profile.components
             if component.local
         }
@@ -196,89 +187,12 @@ class _Known:
         return [subject for subject in self.subjects if any(refers(device, subject) for device in agents.devices)]
 
 
-# -- what lies in the package itself ------------------------------------------------------------------
-
-
-def _carried(kind: str, component: ProfileComponent, folder: Path | None, stack: ExitStack) -> dict[str, Any]:
-    """The members of a component that carry its chart or project in the spec."""
-    if folder is None:
-        raise CliError(
-            Exit.USAGE,
-            f"component {component.name!r} is {component.source!r}, a path in a package, and there is no package",
-            ["give the folder or archive of the package instead of its margo.yaml alone"],
-        )
-    place = resource(folder, component.source)
-    return _chart(place, component) if kind == "helm" else _project(place, component, stack)
-
-
-def _chart(place: Path, component: ProfileComponent) -> dict[str, Any]:
-    try:
-        from orchestrator.charts.archive import open_archive
-        from orchestrator.charts.errors import ChartFetchError
-        from orchestrator.charts.packaging import package_folder
-    except ImportError as error:
-        raise CliError(Exit.USAGE, "charts need PyYAML: pip install 'fleetbus[cli]'", [str(error)]) from error
-    try:
-        data = package_folder(place) if place.is_dir() else read_file(place, 20 * 1024 * 1024)
-        archive = open_archive(data)
-    except ChartFetchError as error:
-        hint = [error.hint] if error.hint else []
-        raise CliError(Exit.USAGE, f"component {component.name!r}: {error.message}", hint) from error
-    if len(data) > MAX_CARRIED_BYTES:
-        raise CliError(
-            Exit.USAGE,
-            f"the chart of component {component.name!r} has {len(data)} bytes; a spec carries {MAX_CARRIED_BYTES}",
-            ["push it to a registry (helm push) and name it with oci://…, or pack it (helm package)"],
-        )
-    return {"archive": base64.b64encode(data).decode("ascii"), "digest": archive.digest}
-
-
-def _project(place: Path, component: ProfileComponent, stack: ExitStack) -> dict[str, Any]:
-    """A Compose file, a folder with one, or an archive of such a folder."""
-    if place.is_file() and place.name.lower().endswith(SUFFIXES):
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="fleetbus-compose-")))
-        unpack(place, folder)
-        place = folder
-    if place.is_file():
-        return {"project": _project_in(place, component)}
-    files = dict(files_below(place))
-    found = [name for name in _COMPOSE_NAMES if name in files]
-    if len(found) != 1:
-        raise CliError(
-            Exit.USAGE,
-            f"component {component.name!r}: {component.source!r} holds "
-            + (f"both {' and '.join(found)}" if found else f"no {_COMPOSE_NAMES[0]}"),
-        )
-    project = _project_in(files.pop(found[0]), component)
-    texts: dict[str, str] = {}
-    left = _MAX_FILES_BYTES
-    for name, path in files.items():
-        content = read_file(path, _MAX_FILES_BYTES)
-        left -= len(content)
-        if left < 0:
-            raise CliError(
-                Exit.USAGE, f"component {component.name!r} has more than {_MAX_FILES_BYTES} bytes of files beside it"
-            )
-        texts[name] = _text(content, str(path))
-    return {"project": project} | ({"files": texts} if texts else {})
-
-
-def _project_in(path: Path, component: ProfileComponent) -> dict[str, Any]:
-    try:
-        project = load_yaml(_text(read_file(path), str(path)))
-    except ContractError as error:
-        raise CliError(Exit.USAGE, f"component {component.name!r}: {path.name}: {error}") from error
-    if not isinstance(project, dict):
-        raise CliError(Exit.USAGE, f"component {component.name!r}: {path.name} is not a Compose project")
-    return project
-
-
 # -- options ------------------------------------------------------------------------------------------
 
 
 def _values_in(path: Path) -> dict[str, object]:
     try:
-        values = load_yaml(_text(read_file(path), str(path)))
+        values = load_yaml(read_text(path))
     except ContractError as error:
         raise CliError(Exit.USAGE, f"--set-file {path}: {error}") from error
     if not isinstance(values, dict):
@@ -298,12 +212,10 @@ def _pairs(option: str, items: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _text(content: bytes, where: str = "") -> str:
+def _text(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if where:
-            raise CliError(Exit.USAGE, f"{where} is not UTF-8 at byte {error.start}; only texts are carried") from error
         raise ContractError.because(
             "not-utf8", f"not valid UTF-8 at byte {error.start}", hint="save the document as UTF-8"
         ) from error

@@ -131,7 +131,7 @@ def make_plan(
     """The plan for one spec on this fleet; ``devices`` restricts what is shown and not what is placed."""
     fleet, known = state.fleet, state.in_force(spec.name)
     content, digest = content_digest(spec), digest_of(payload)
-    changed = known is None or known.deleted or known.content_digest != content
+    changed = known is None or known.deleted or known.content != content
     before = known.generation if known is not None and not known.deleted else 0
     record = SpecRecord(
         spec.name, known.generation + 1 if known and changed else known.generation if known else 1, digest, content,

@@ -19,7 +19,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from orchestrator.decide_spec import content_digest
-from orchestrator.model import Assignment, DeploymentRecord, DeviceRecord, Fleet, SpecRecord
+from orchestrator.model import Assignment, DeploymentRecord, DeviceRecord, Fleet
 from topics import channels
 from topics.allocation import NOTHING, Share, larger_of, share_of
 from topics.channels import Address, Topics
@@ -41,6 +41,17 @@ class Content:
 
     manifest: Manifest
     share: Share
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What the orchestrator holds of a spec: its generation, and the digest of that generation's content ("" if
+    nobody can tell)."""
+
+    generation: int
+    content: str
+    deleted: bool = False
+    paused: bool = False
 
 
 @dataclass(slots=True)
@@ -71,20 +82,19 @@ class State:
                 self._specs[name] = None
         return self._specs[name]
 
-    def in_force(self, name: str) -> SpecRecord | None:
+    def in_force(self, name: str) -> InForce | None:
         """The generation of a spec that is in force, or what is left of a deleted one; ``None`` if there is none."""
         result = self.results.get(name)
         if result is None or result.generation == 0:
             return None
         if result.outcome == "deleted":
-            return SpecRecord(name, result.generation, "", "", None)
+            return InForce(result.generation, "", deleted=True)
         payload, spec = self._payloads.get(name), None
         if payload and result.outcome == "accepted" and result.spec_digest == digest_of(payload):
             spec = self.spec(name)
         content = content_digest(spec) if spec is not None else self._published_content(name, result.generation)
         status = self.aggregates.get(name)
-        paused = status is not None and status.phase == "Paused"
-        return SpecRecord(name, result.generation, result.spec_digest, content, spec, paused=paused)
+        return InForce(result.generation, content, paused=status is not None and status.phase == "Paused")
 
     def _published_content(self, name: str, generation: int) -> str:
         """The content that manifests of this generation were rendered from, where the spec itself is gone."""

@@ -69,6 +69,7 @@ def decide_status(fleet: Fleet, status: DeploymentStatus, context: Context) -> D
         return decision
     if status.sequence < known.sequence:
         return decision
+    spec = fleet.specs.get(status.deployment)
     record = replace(
         known,
         state=status.state,
@@ -79,6 +80,7 @@ def decide_status(fleet: Fleet, status: DeploymentStatus, context: Context) -> D
         sequence=status.sequence,
         held=status.held,
         failure=status.failure,
+        components=status.components if spec is not None and spec.margo else (),
     )
     record = settled(record, deployed=status.state is State.DEPLOYED)
     _note_outcomes(fleet, status, decision)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator import outbound
+from orchestrator import margo_status, outbound
 from orchestrator.answers import MOST_REASONS
 from orchestrator.assignment import place_spec
 from orchestrator.decision import Context, Decision
 from orchestrator.model import Fleet, SpecRecord
+from orchestrator.placement import refusals_of
 from orchestrator.removal import clear_margo, finish_if_gone, remove_from
 from topics import channels
 from topics.codec import canonical_json, digest_of
@@ -67,9 +68,8 @@ def _accept(fleet: Fleet, known: SpecRecord | None, document: SpecDocument, dige
         )
     record = replace(record, warnings=document.warnings, margo=document.margo, rejected=False)
     decision.records.append(record)
-    if known is not None and known.margo and not record.margo:
-        for device in fleet.of_spec(record.name):
-            clear_margo(record.name, device, context, decision)
+    if known is not None and known.margo:
+        _clear_margo(fleet, known, context, decision, holders=not record.margo)
     placement = place_spec(fleet, record, context, decision, changed=changed)
     decision.answered.add(record.name)
     decision.note(
@@ -143,12 +143,25 @@ def _delete(fleet: Fleet, name: str, context: Context) -> Decision:
     decision.publications.append(
         outbound.result(context, name, outcome="deleted", generation=record.generation, spec_digest="")
     )
+    if known.margo:
+        _clear_margo(fleet, known, context, decision, holders=False)
     for deployment in list(fleet.of_spec(name).values()):
+        last = margo_status.removing(context, fleet, known, deployment)
+        if last is not None:
+            decision.publications.append(last)
         remove_from(deployment, record.generation, context, decision)
     finish_if_gone(fleet, record, context, decision)
     decision.touched.add(name)
     decision.note("spec deleted", deployment=name, generation=record.generation, devices=len(fleet.of_spec(name)))
     return decision
+
+
+def _clear_margo(fleet: Fleet, known: SpecRecord, context: Context, decision: Decision, *, holders: bool) -> None:
+    """Clear what was said in Margo's form of devices that refused the spec, and of those that hold it."""
+    held = fleet.of_spec(known.name)
+    for device in {*refusals_of(fleet, known), *held}:
+        if holders or device not in held:
+            clear_margo(known.name, device, context, decision)
 
 
 def _check_renderers(spec: DeploymentSpec, context: Context) -> None:

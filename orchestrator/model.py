@@ -17,7 +17,7 @@ from orchestrator.refusals import Refusals
 from topics.allocation import NOTHING, Share, capacity_of
 from topics.documents.device import Capabilities
 from topics.documents.spec import DeploymentSpec
-from topics.documents.status import Failure
+from topics.documents.status import ComponentStatus, Failure
 from topics.eligibility import Subject
 from topics.errors import Reason
 from topics.lifecycle import State
@@ -123,6 +123,8 @@ class DeploymentRecord:
     held: str | None = None
     failure: Failure | None = None
     anomaly: str = ""
+    components: tuple[ComponentStatus, ...] = ()
+    """Kept of Margo specs only, whose statuses tell them."""
     assignment: Assignment = UNASSIGNED
 
     @property

@@ -37,6 +37,14 @@ class Summaries:
             self._waiting[("aggregate", name, "")] = None
         for name in decision.restated:
             self._waiting[("result", name, "")] = None
+        specs, refusals = self._fleet.specs, self._fleet.refusals
+        for name in decision.restated | decision.answered:
+            if (spec := specs.get(name)) is not None and spec.margo:
+                for device in refusals.of_spec(name):
+                    self._waiting[("margo", name, device)] = None
+        for name, device, _ in decision.refusals:
+            if (spec := specs.get(name)) is not None and spec.margo:
+                self._waiting[("margo", name, device)] = None
 
     def look(self, records: Iterable[DeploymentRecord]) -> None:
         """Take note of changed deployments."""
@@ -68,8 +76,7 @@ class Summaries:
     def _publication(self, what: str, spec: SpecRecord, device: str, context: Context) -> Publication | None:
         fleet = self._fleet
         if what == "margo":
-            record = fleet.deployment(spec.name, device)
-            return margo_status.publication(context, record) if record is not None and spec.margo else None
+            return margo_status.publication(context, fleet, spec, device)
         if what == "result":
             return None if spec.deleted or spec.rejected else accepted(fleet, spec, context)
         if spec.deleted and not fleet.of_spec(spec.name):

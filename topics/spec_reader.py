@@ -69,8 +69,10 @@ def assigned(payload: bytes, devices: Sequence[str]) -> bytes:
     metadata = value.get("metadata")
     if not isinstance(metadata, dict) or metadata.get("deviceId") is not None:
         return payload
-    annotations = metadata.get("annotations")
-    named = {**(annotations if isinstance(annotations, dict) else {}), DEVICES: ",".join(devices)}
+    annotations = metadata.get("annotations") or {}
+    if not isinstance(annotations, dict):
+        return payload  # its reader says what is wrong with it
+    named = {**annotations, DEVICES: ",".join(devices)}
     return canonical_json({**value, "metadata": {**metadata, "annotations": named}})
 
 

@@ -13,7 +13,7 @@ from topics.allocation import Share
 from topics.codec import encode
 from topics.documents.device import Capabilities
 from topics.documents.spec import DeploymentSpec
-from topics.documents.status import Failure
+from topics.documents.status import ComponentStatus, Failure
 from topics.errors import Reason
 from topics.lifecycle import State
 
@@ -108,6 +108,7 @@ def deployment_row(record: DeploymentRecord) -> Row:
         "held": record.held,
         "failure": encode(record.failure).decode() if record.failure else None,
         "anomaly": record.anomaly,
+        "components": json.dumps([item.model_dump() for item in record.components]) if record.components else "[]",
         "assignment": assignment_text(record.assignment),
     }
 
@@ -120,6 +121,7 @@ def deployment_record(row: Mapping[str, Any]) -> DeploymentRecord:
             "last_target": State(row["last_target"]) if row["last_target"] else None,
             "ahead": () if row["ahead"] == "[]" else tuple(json.loads(row["ahead"])),
             "failure": Failure.model_validate_json(row["failure"]) if row["failure"] else None,
+            "components": tuple(ComponentStatus(**item) for item in json.loads(row["components"])),
             "assignment": _assignment(row["assignment"]),
         }
     )

@@ -70,6 +70,7 @@ DEPLOYMENTS = sa.Table(
     sa.Column("held", sa.Text),
     sa.Column("failure", sa.Text),  # JSON
     sa.Column("anomaly", sa.Text, nullable=False),
+    sa.Column("components", sa.Text, nullable=False),  # JSON list
     sa.Column("assignment", sa.Text, nullable=False),  # JSON
 )
 
@@ -140,6 +141,7 @@ def _add_reservations(connection: sa.Connection) -> None:
         ("specs", "margo BOOLEAN NOT NULL DEFAULT FALSE"),
         ("specs", "rejected BOOLEAN NOT NULL DEFAULT FALSE"),
         ("devices", "promised TEXT NOT NULL DEFAULT '[]'"),
+        ("deployments", "components TEXT NOT NULL DEFAULT '[]'"),
         ("deployments", f"assignment TEXT NOT NULL DEFAULT '{assignment_text(UNASSIGNED)}'"),
     ):
         connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")

@@ -22,7 +22,7 @@ from orchestrator.ports import Unit
 from topics.allocation import Share
 from topics.codec import digest_of
 from topics.documents.device import Capabilities, Cpu, Interface, Peripheral, Volume
-from topics.documents.status import Failure, TransitionEvent
+from topics.documents.status import ComponentStatus, Failure, TransitionEvent
 from topics.errors import Reason
 from topics.lifecycle import State, Trigger
 from topics.spec_reader import read_spec
@@ -79,7 +79,7 @@ def _deployment(**fields: object) -> DeploymentRecord:
         "press", "Edge.1", desired_generation=3, desired_digest=digest_of(b"m"), removing=True, state=State.FAILED,
         generation=2, deployed_generation=1, epoch=7, journal="journal", sequence=2**53 - 1, event_sequence=4,
         ahead=(6, 9), last_target=State.ROLLING_BACK, held="window", failure=_failure(), anomaly="odd",
-        assignment=Assignment(4, "1 of 2: zone=a had none", Share(500, 2**40, 2**50), Share(1, 0, 0)),
+        components=(ComponentStatus(name="db", state="Failed", message="x"),), assignment=Assignment(4, "1 of 2: zone=a had none", Share(500, 2**40, 2**50), Share(1, 0, 0)),
     )  # fmt: skip
     return replace(record, **fields)  # type: ignore[arg-type]
 
@@ -444,14 +444,14 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyt
 
 _ADDED = {
     "specs": ("accepted", "warnings", "margo", "rejected"), "devices": ("promised",),
-    "deployments": ("assignment",),
+    "deployments": ("components", "assignment"),
 }  # fmt: skip
 
 
 def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
     """What runs is reserved as its spec needs it, who waits is in line, and no content is a new one."""
     opened = SqlStore(sqlite_url(tmp_path))
-    running = _deployment(removing=False, assignment=Assignment())
+    running = _deployment(removing=False, components=(), assignment=Assignment())
     opened.commit(
         Unit(
             specs={"press": _spec(), "gone": SpecRecord("gone", 4, "", "", None)}, devices={"Edge.1": _device()},

@@ -42,7 +42,8 @@ def settle(profile: Profile, parameters: Mapping[str, Parameter], findings: Find
                 )
                 return {name: {} for name in settings}
             for name in names:
-                _set(profile, parameter, target, name, settings=settings[name], taken=taken, findings=findings)
+                if not _set(profile, parameter, target, name, settings=settings[name], taken=taken, findings=findings):
+                    break  # one reason for each target
         if profile.type == "helm" and isinstance(parameter.default, str) and _NUMBER.match(parameter.default):
             findings.tolerate(
                 joined(parameter.path, "value"), f"is the text {parameter.default!r}, and stays a text",
@@ -69,14 +70,16 @@ def _set(
     settings: dict[str, Any],
     taken: dict[tuple[str, str], str],
     findings: Findings,
-) -> None:
+) -> bool:
+    """Whether it could be set; what could not is refused."""
     path, value = joined(target.path, "pointer"), parameter.default
     try:
         pointer = variable_name(target.pointer) if profile.type == "compose" else target.pointer
         first = taken.setdefault((component, pointer), parameter.name)
         if first != parameter.name:
             findings.refuse(path, "duplicate", f"{pointer!r:.80} of {component!r} is already set by {first!r:.80}")
-        elif profile.type == "compose":
+            return False
+        if profile.type == "compose":
             settings[pointer] = variable_text(value)
             if is_old_variable(target.pointer):
                 findings.tolerate(path, f"is {target.pointer!r:.80}, the form of 2024, taken as {pointer!r:.80}")
@@ -85,3 +88,5 @@ def _set(
             set_value(settings, pointer, list(value) if isinstance(value, list) else value)
     except ValueError as error:
         findings.refuse(path, "bad-pointer", str(error))
+        return False
+    return True

@@ -52,6 +52,18 @@ class Plant(Story):
         left = Allocatable(device=device, epoch=1, cpu=0, memory=0, storage=0, promised=(promise,))
         return self.message(TOPICS.topic(channels.ALLOCATABLE, device=device), encode(left))
 
+    def grant_everything(self) -> Plant:
+        """Every device says that it promised what was reserved on it, and keeps it until it is taken off."""
+        for device in self.fleet.devices:
+            promised = tuple(
+                Promise(deployment=item.name, cpu=item.reserved.cpu, memory=item.reserved.memory)
+                for item in self.fleet.of_device(device)
+                if item.reserved
+            )
+            left = Allocatable(device=device, epoch=1, cpu=0, memory=0, storage=0, promised=promised)
+            self.message(TOPICS.topic(channels.ALLOCATABLE, device=device), encode(left))
+        return self
+
     @property
     def state(self) -> State:
         """What ``plan`` makes of the messages that are retained now."""

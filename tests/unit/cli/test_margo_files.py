@@ -194,6 +194,7 @@ def test_too_many_entries_are_refused(tmp_path: Path) -> None:
      ("x.tgz", tar_of(("margo.yaml", DESCRIPTION))[:-20]), ("x.tgz", tar_of(("a", b"x"), ("a", b"y"))),
      ("x.tgz", tar_of(("a", b"x"), ("a/b", b"y"))), ("x.tgz", tar_of(("a" * 300, b"y"))),
      ("x.zip", zip_of(("a", b"x"), method=zipfile.ZIP_LZMA))],
+    ids=lambda value: value if isinstance(value, str) else "content",  # the bytes hold the time of their making
 )  # fmt: skip
 def test_a_damaged_or_contradictory_archive_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
     """Two entries of one name, a file that is a folder, an end that is missing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hypothesis import given, settings
@@ -194,8 +195,6 @@ _SPECS = st.lists(
 
 
 def _payload(name: str, agents: dict[str, Any], memory: str, rate: str) -> bytes:
-    import json
-
     document = json.loads(spec(name, selector={}, rate=rate, requirements={"memory": memory}))
     document["spec"]["agents"] = agents
     return json.dumps(document).encode()
@@ -214,7 +213,7 @@ def test_a_plan_is_what_the_orchestrator_then_does(
         payload = _payload(name, agents, memory_text, rate)
         plan = running.plan(payload)
         before = running.holders(name)
-        running.apply(payload)
+        running.apply(payload).grant_everything()
         record = running.record(name)
         found = fates(plan)
         assert plan.after == record.generation

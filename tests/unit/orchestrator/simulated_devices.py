@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.unit.orchestrator.story import TOPICS, capabilities
+from tests.unit.orchestrator.story import GIB, TOPICS, capabilities
 from topics import channels
 from topics.allocation import NOTHING, Share, larger_of, share_of
 from topics.codec import decode, decode_sealed, encode, seal
@@ -103,6 +103,7 @@ class Device:
         self.epoch = 0
         self.journal = f"{name}-1"
         self.labels = {"line": "press"}
+        self.memory = 8 * GIB
         self.promised: dict[str, Share] = {}
         self.held: dict[str, Held] = {}
         self._journals = 1
@@ -143,7 +144,7 @@ class Device:
         self._outbox.clear()
 
     def describe(self) -> None:
-        document = capabilities(self.name, self.labels)
+        document = capabilities(self.name, self.labels, memory=self.memory)
         if self.online:
             topic = TOPICS.topic(channels.CAPABILITIES, device=self.name)
             self.broker.publish(topic, seal(encode(document)), retain=True)

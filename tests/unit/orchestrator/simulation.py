@@ -95,8 +95,9 @@ class _Clock:
 class World:
     """All of it. The orchestrator is killed by forgetting it; its store stays."""
 
-    def __init__(self, devices: tuple[str, ...]) -> None:
+    def __init__(self, devices: tuple[str, ...], *, kinds: frozenset[str] = frozenset({"kubernetes"})) -> None:
         self.broker = Broker()
+        self._kinds = kinds
         self.store = SqlStore("sqlite://")
         self.clock = _Clock()
         self.pool = _Pool()
@@ -115,7 +116,7 @@ class World:
         self.pool = _Pool()
         self.orchestrator = Orchestrator(
             topics=TOPICS, store=self.store, renderers=self.pool, clock=self.clock, bus=self._make_bus,
-            component_kinds=frozenset({"kubernetes"}), max_payload_bytes=1024 * 1024, version="simulated",
+            component_kinds=self._kinds, max_payload_bytes=1024 * 1024, version="simulated",
         )  # fmt: skip
         self.orchestrator.start()
         self.turn()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -124,3 +126,11 @@ def test_what_a_program_writes_is_read(value: dict[str, object]) -> None:
     """Block style, as PyYAML and client-go write it."""
     text = yaml.safe_dump(value, default_flow_style=False, width=10_000)
     assert _no_empty(read_block_yaml(text)) == _no_empty(value)
+
+
+@pytest.mark.parametrize("text", ["a" + " " * 400_000 + "b", "'" * 400_001, '"' + "\\" * 400_000, "a: " + "# " * 200_000])
+@pytest.mark.timeout(10)
+def test_a_long_line_takes_no_longer_than_its_length(text: str) -> None:
+    """No pattern looks at a character again and again."""
+    with contextlib.suppress(BlockYamlError):
+        read_block_yaml(text)
