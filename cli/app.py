@@ -112,7 +112,7 @@ def main(
     ] = None,
     output: Annotated[
         Output | None,
-        typer.Option("--output", "-o", metavar="FORMAT", help="table (the default), json or yaml; for topics also markdown."),
+        typer.Option("--output", "-o", metavar="FORMAT", help="table (the default), json or yaml; for devices and deployments also margo, for topics markdown."),
     ] = None,
     timeout: Annotated[
         str | None,

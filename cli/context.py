@@ -36,6 +36,13 @@ class Output(StrEnum):
     JSON = "json"
     YAML = "yaml"
     MARKDOWN = "markdown"
+    MARGO = "margo"
+
+
+_SPECIAL = {
+    Output.MARKDOWN: "the command 'topics'",
+    Output.MARGO: "'get devices', 'get deployments' and 'query'",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,12 @@ class Given:
         options = (
             Option(url.name, url.help, default="mqtt://127.0.0.1" if offline else None, required=not offline),
             *others,
-            Option("output", "table, json or yaml", Output, default=Output.TABLE),
+            Option(
+                "output",
+                "table, json or yaml; margo or markdown where there is such a form",
+                Output,
+                default=Output.TABLE,
+            ),
             Option("timeout", "how long to wait", parse_duration),
             Option("quiet-period", "silence that ends reading", parse_duration, default=QUIET_SECONDS),
         )
@@ -89,11 +101,12 @@ class Given:
             raise CliError(Exit.USAGE, str(error)) from error
         return Settings(broker, topics, values["output"], values["timeout"], values["quiet_period"])
 
-    def output(self, *, markdown: bool = False) -> Output:
-        """How to print, for commands that need nothing else. Markdown is only for those that say so."""
+    def output(self, also: Output | None = None) -> Output:
+        """How to print, for commands that need nothing else. Markdown and Margo's form are only for those that
+        say so with ``also``."""
         output = self.settings(offline=True).output
-        if output is Output.MARKDOWN and not markdown:
-            raise CliError(Exit.USAGE, "--output markdown is only for the command 'topics'; take table, json or yaml")
+        if output in _SPECIAL and output is not also:
+            raise CliError(Exit.USAGE, f"--output {output} is only for {_SPECIAL[output]}; take table, json or yaml")
         return output
 
     def _arguments(self) -> list[str]:

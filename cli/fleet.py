@@ -13,6 +13,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from cli.messages import Heard
+from cli.printing import seconds_between
 from topics.documents.answer import AggregateStatus, DeviceSummary, NotPlaceable, SpecResult
 from topics.documents.device import Allocatable, Capabilities, OrchestratorPresence, Presence
 from topics.documents.status import DeploymentStatus, Failure, TransitionEvent
@@ -76,6 +77,14 @@ class DeviceRow:
     capabilities: Capabilities | None
     allocatable: Allocatable | None
     deployments: int
+
+    @property
+    def measured(self) -> float | None:
+        """How long before it last spoke the device was measured, in seconds by its own clock; ``None`` if it does
+        not say. Both times are the same clock's, so it does not matter what that clock shows."""
+        if self.presence is None or self.capabilities is None:
+            return None
+        return seconds_between(self.capabilities.time, self.presence.time)
 
 
 class Fleet:

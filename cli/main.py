@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from cli.app import DEPLOY, LOOK, RUN, STEER, app, command
-from cli.context import Given, Settings
+from cli.context import Given, Output, Settings
 from cli.exits import CliError, Exit
 
 
@@ -230,7 +230,39 @@ def get_command(
     from cli.commands import get
 
     run = {"spec": get.get_specs, "deployment": get.get_deployments, "device": get.get_devices}[_singular(kind)]
-    _end(run(_online(ctx), name))
+    _end(run(_online(ctx, None if kind in (Kind.SPEC, Kind.SPECS) else Output.MARGO), name))
+
+
+@command("explain", LOOK)
+def explain_command(
+    ctx: typer.Context,
+    name: Name,
+    device: Annotated[
+        str | None, typer.Argument(metavar="[DEVICE]", help="Only this device, also one without it.")
+    ] = None,
+) -> None:
+    """Say why a deployment is where it is, and what happens next.
+
+    Where it runs and why there; which devices cannot take it, with every reason; what each device says, and how old
+    that is; what it waits for, and what to do about it. Ask about one DEVICE to hear why the spec passes it over.
+    """
+    from cli.commands.explain import explain
+
+    _end(explain(_online(ctx), name, device))
+
+
+@command("query", LOOK)
+def query_command(
+    ctx: typer.Context, device: Annotated[str, typer.Argument(metavar="DEVICE", help="Whom to ask.")]
+) -> None:
+    """Ask a device to measure itself now, and print what it is and what it has left.
+
+    With --output margo its answer is Margo's DeviceCapabilities. Exit code 4 if it is offline or does not answer
+    within --timeout.
+    """
+    from cli.commands.query import query
+
+    _end(query(_online(ctx, Output.MARGO), device))
 
 
 @command("describe", LOOK)
@@ -383,10 +415,10 @@ def run() -> None:
     app()
 
 
-def _online(ctx: typer.Context) -> Settings:
-    """The settings of a command that needs the broker."""
+def _online(ctx: typer.Context, also: Output | None = None) -> Settings:
+    """The settings of a command that needs the broker; ``also`` is a form of output that only some have."""
     given: Given = ctx.obj
-    given.output()
+    given.output(also)
     return given.settings()
 
 

@@ -22,7 +22,6 @@ from topics.documents.spec import Agents, DeploymentSpec
 from topics.eligibility import Subject, refers, selects
 from topics.errors import ContractError, Reason
 from topics.identifiers import check_device_ref, check_dns_label, check_label_key, check_label_value
-from topics.margo.annotations import DEVICES
 from topics.margo.kinds import MargoKind, margo_kind
 from topics.margo.package import (
     choose_profile,
@@ -32,7 +31,7 @@ from topics.margo.package import (
     settle_parameters,
     spec_of,
 )
-from topics.spec_reader import SpecDocument, read_document
+from topics.spec_reader import SpecDocument, assigned, read_document
 from topics.yaml_loader import load_yaml
 
 
@@ -112,11 +111,7 @@ def read_given(payload: bytes, options: MargoOptions) -> tuple[bytes, SpecDocume
     document = read_document(payload, name=options.name, devices=options.devices)
     if not options.devices:
         return payload, document
-    value = load_yaml(_text(payload))
-    metadata = value.get("metadata") or {}
-    annotations = metadata.get("annotations") or {}
-    value["metadata"] = metadata | {"annotations": annotations | {DEVICES: ",".join(options.devices)}}
-    annotated = canonical_json(value)
+    annotated = assigned(payload, options.devices)
     return annotated, replace(read_document(annotated, name=options.name), warnings=document.warnings)
 
 

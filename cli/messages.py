@@ -16,6 +16,7 @@ from topics.codec import decode, decode_sealed
 from topics.documents.answer import AggregateStatus, SpecResult
 from topics.documents.device import Allocatable, Capabilities, OrchestratorPresence, Presence
 from topics.documents.manifest import Manifest
+from topics.documents.query import Answer
 from topics.documents.status import DeploymentStatus, Progress, TransitionEvent
 from topics.errors import ContractError
 from topics.spec_reader import read_spec
@@ -29,6 +30,7 @@ _PLAIN: dict[str, type[BaseModel]] = {
     channels.STATUS.name: DeploymentStatus,
     channels.EVENT.name: TransitionEvent,
     channels.PROGRESS.name: Progress,
+    channels.ANSWER.name: Answer,
 }
 _SEALED: dict[str, type[BaseModel]] = {channels.CAPABILITIES.name: Capabilities, channels.MANIFEST.name: Manifest}
 

@@ -90,6 +90,18 @@ def age(time: str | None, now: datetime | None = None) -> str:
     return span(((now or datetime.now(UTC)) - then).total_seconds())
 
 
+def seconds_between(earlier: str, later: str) -> float | None:
+    """The seconds from one RFC 3339 time to another of the same clock, not below zero; ``None`` if one is not
+    there or unreadable."""
+    try:
+        first, second = (datetime.fromisoformat(time) for time in (earlier, later))
+    except ValueError:
+        return None
+    if (first.tzinfo is None) != (second.tzinfo is None):
+        return None
+    return max(0.0, (second - first).total_seconds())
+
+
 def span(seconds: float | None) -> str:
     """A time span in its largest sensible unit; a negative one (clocks differ) is ``0s``."""
     if seconds is None:

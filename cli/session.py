@@ -98,6 +98,10 @@ class Session:
             if heard is not None:
                 self._early.append(heard)
 
+    def send(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 0, not retained: nobody confirms it."""
+        self._bus.publish(topic, payload, qos=0, retain=False)
+
     def collect(self) -> list[Heard]:
         """What is retained now: everything until the quiet period passes without a message."""
         found: list[Heard] = []

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from cli.fleet import NOT_PLACEABLE, DeviceRow, Fleet, Row
-from cli.printing import age, yes_no
+from cli.printing import age, span, yes_no
 from topics.documents.spec import DeploymentSpec
 from topics.quantity import format_bytes, format_cores
 
 SPEC_HEADINGS = ("NAME", "GENERATION", "RESULT", "PHASE", "DEPLOYED", "APPLICATION", "AGE", "MESSAGE")
 DEPLOYMENT_HEADINGS = ("DEPLOYMENT", "DEVICE", "STATE", "GENERATION", "ONLINE", "LAST SEEN", "MESSAGE")
 DEVICE_HEADINGS = (
-    "DEVICE", "ONLINE", "LAST SEEN", "ARCH", "CORES", "MEMORY", "STORAGE", "FREE", "DEPLOYMENTS", "AGENT", "LABELS",
+    "DEVICE", "ONLINE", "LAST SEEN", "MEASURED", "ARCH", "CORES", "MEMORY", "STORAGE", "FREE", "PROMISED TO",
+    "RUNS", "RUNTIMES", "GATEWAY", "DEPLOYMENTS", "AGENT", "LABELS",
 )  # fmt: skip
+
+_MOST_IN_CELL = 3
 
 
 def spec_cells(fleet: Fleet, name: str) -> tuple[str, ...]:
@@ -78,11 +81,16 @@ def device_cells(row: DeviceRow) -> tuple[str, ...]:
         row.device,
         yes_no(row.online),
         age(row.last_seen),
+        span(row.measured),
         ",".join(sorted({cpu.architecture for cpu in known.cpus})) if known else "-",
         str(max((cpu.cores for cpu in known.cpus), default=0)) if known else "-",
         format_bytes(known.memory) if known else "-",
         format_bytes(max((volume.capacity for volume in known.storage), default=0)) if known else "-",
         f"{format_cores_short(free.cpu)} {format_bytes(free.memory)} {format_bytes(free.storage)}" if free else "-",
+        _few([item.deployment for item in free.promised]) if free else "-",
+        _few(known.deployment_types) if known else "-",
+        _few([item.name for item in known.runtimes]) if known else "-",
+        known.gateway or "-" if known else "-",
         str(row.deployments),
         row.presence.agent_version if row.presence and row.presence.agent_version else "-",
         ",".join(f"{key}={value}" for key, value in sorted(known.labels.items())) if known else "",
@@ -96,12 +104,19 @@ def device_data(row: DeviceRow) -> dict[str, Any]:
         "online": row.online,
         "lastSeen": row.last_seen,
         "deployments": row.deployments,
+        "capabilitiesAgeSeconds": row.measured,
     }
     for key in ("presence", "capabilities", "allocatable"):
         document = getattr(row, key)
         if document is not None:
             data[key] = document.model_dump(mode="json", by_alias=True, exclude_none=True)
     return data
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first names of a list, for a column."""
+    more = f"+{len(names) - _MOST_IN_CELL}" if len(names) > _MOST_IN_CELL else ""
+    return ",".join(names[:_MOST_IN_CELL]) + more or "-"
 
 
 def generations(row: Row) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cli.reference import page as cli_page
+from cli.schemas import schema_files
 from topics.acl import mosquitto_acl
 from topics.lifecycle import MEANING, TRANSITIONS, State, targets
 from topics.tables import topic_table_markdown
@@ -62,6 +63,7 @@ PAGES = ("README.md", "docs/architecture.md")
 def generated() -> dict[Path, str]:
     """Every file that holds generated text, with the text it should have."""
     wanted = {ROOT / name: make() for name, make in FILES.items()}
+    wanted |= {ROOT / "docs" / "schemas" / name: text for name, text in schema_files().items()}
     for name in PAGES:
         page = ROOT / name
         wanted[page] = _BLOCK.sub(lambda match: match[1] + BLOCKS[match[2]]() + match[3], page.read_text("utf-8"))
@@ -75,6 +77,7 @@ def main(arguments: list[str]) -> int:
         if "--check" in arguments:
             print(f"{path.relative_to(ROOT)} is not what the code says: run make docs", file=sys.stderr)
         else:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(generated()[path], "utf-8")
             print(f"written: {path.relative_to(ROOT)}")
     return 1 if stale and "--check" in arguments else 0

@@ -30,10 +30,16 @@ class CapabilitiesFileError(Exception):
     """The file cannot be used; the text names the file, the field and what is wrong with it."""
 
 
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is not a number")  # noqa: TRY004  # pydantic reports ValueErrors
+    return value
+
+
 def _size(value: object) -> object:
     """Whole bytes of a quantity; what is none is left to the field to refuse."""
     if not isinstance(value, str):
-        return value
+        return _number(value)
     size = parse_quantity(value)
     if size.denominator != 1:
         raise ValueError(f"{value!r:.60} is not a whole number")
@@ -41,7 +47,7 @@ def _size(value: object) -> object:
 
 
 Size = Annotated[Int64, Field(ge=0), BeforeValidator(_size)]
-Count = Annotated[Int64, Field(ge=0)]
+Count = Annotated[Int64, Field(ge=0), BeforeValidator(_number)]
 
 # Messages ignore what they do not know; a person's typing error must show.
 _STRICT = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)

@@ -7,22 +7,20 @@ from typing import Any
 
 from cli.commands.get import read_fleet
 from cli.context import Output, Settings
+from cli.device_text import allocatable_lines, capability_lines
 from cli.exits import CliError, Exit
 from cli.fleet import DeviceRow, Fleet, Row, failure_text
-from cli.printing import age, as_text, visible, yes_no
+from cli.printing import age, as_text, span, visible, yes_no
 from cli.tables import (
     deployment_data,
     device_data,
-    format_cores_short,
     generations,
     spec_data,
 )
 from topics import channels
 from topics.documents.answer import AggregateStatus, SpecResult
-from topics.documents.device import Allocatable, Capabilities
 from topics.documents.spec import Component, DeploymentSpec, SpecBody
 from topics.errors import Reason
-from topics.quantity import format_bytes
 
 _EVERYTHING = (
     channels.SPEC, channels.RESULT, channels.AGGREGATE, channels.STATUS, channels.PRESENCE,
@@ -116,12 +114,14 @@ def device_lines(row: DeviceRow, runs: Sequence[Row]) -> list[str]:
         f"Online:       {yes_no(row.online)}",
         f"Last seen:    {_seen(row.last_seen)}",
     ]
+    if row.measured is not None:
+        lines.append(f"Measured:     {span(row.measured)} before it last spoke, by its own clock")
     if presence is not None:
         lines.append(f"Agent:        {presence.agent_version or 'unknown version'}, session epoch {presence.epoch}")
     if row.capabilities is not None:
-        lines += _capability_lines(row.capabilities)
+        lines += capability_lines(row.capabilities)
     if row.allocatable is not None:
-        lines += _allocatable_lines(row.allocatable)
+        lines += allocatable_lines(row.allocatable)
     lines.append("Deployments:" if runs else "Deployments:  none")
     lines += [
         f"  {item.deployment}  {item.state}  generation {generations(item)}"
@@ -213,33 +213,6 @@ def _device_part(fleet: Fleet, row: Row) -> list[str]:
         f"    {item.name}: {item.state}" + (f": {item.message}" if item.message else "") for item in status.components
     ]
     return lines
-
-
-def _capability_lines(known: Capabilities) -> list[str]:
-    labels = ", ".join(f"{key}={value}" for key, value in sorted(known.labels.items()))
-    lines = [f"Labels:       {labels or 'none'}", f"System:       {known.operating_system}, kernel {known.kernel}"]
-    hardware = " ".join(part for part in (known.vendor, known.model, known.serial) if part)
-    if hardware:
-        lines.append(f"Hardware:     {hardware}")
-    for cpu in known.cpus:
-        physical = f" ({cpu.physical_cores} physical)" if cpu.physical_cores else ""
-        lines.append(f"CPU:          {cpu.cores} cores{physical}, {cpu.architecture} {cpu.model}".rstrip())
-    lines.append(f"Memory:       {format_bytes(known.memory)}")
-    lines += [f"Storage:      {format_bytes(volume.capacity)} at {volume.path}" for volume in known.storage]
-    lines += [f"Interface:    {item.name} ({item.type}) {item.address}".rstrip() for item in known.interfaces]
-    lines += [f"Peripheral:   {item.type} {item.manufacturer} {item.model}".rstrip() for item in known.peripherals]
-    lines.append(f"Appliers:     {', '.join(known.appliers) or 'none'}")
-    return lines
-
-
-def _allocatable_lines(left: Allocatable) -> list[str]:
-    def amounts(cpu: int, memory: int, storage: int) -> str:
-        return f"{format_cores_short(cpu)} cores, {format_bytes(memory)} memory, {format_bytes(storage)} storage"
-
-    lines = [f"Left:         {amounts(left.cpu, left.memory, left.storage)}"]
-    return lines + [
-        f"  promised to {item.deployment}: {amounts(item.cpu, item.memory, item.storage)}" for item in left.promised
-    ]
 
 
 def _reasons(reasons: Sequence[Reason], indent: str) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cli.context import Settings
+from cli.context import Output, Settings
 from cli.exits import CliError, Exit
 from cli.fleet import Fleet
-from cli.printing import emit, grid, note
+from cli.printing import as_text, emit, grid, note
 from cli.session import Session
 from cli.tables import (
     DEPLOYMENT_HEADINGS,
@@ -46,6 +46,8 @@ def get_specs(settings: Settings, name: str | None) -> Exit:
 
 def get_deployments(settings: Settings, name: str | None) -> Exit:
     """Every deployment on every device."""
+    if settings.output is Output.MARGO:
+        return _margo_statuses(settings, name)
     fleet = read_fleet(settings, DEPLOYMENT_CHANNELS, deployment=name)
     rows = fleet.rows(name)
     _require(rows, "deployment", name)
@@ -62,11 +64,27 @@ def get_devices(settings: Settings, name: str | None) -> Exit:
     fleet = read_fleet(settings, DEVICE_CHANNELS, device=name)
     rows = [row for row in fleet.devices() if name in (None, row.device)]
     _require(rows, "device", name)
+    if settings.output is Output.MARGO:
+        from topics.margo import capabilities_manifest
+
+        told = [capabilities_manifest(row.capabilities) for row in rows if row.capabilities is not None]
+        print(as_text(Output.JSON, told), end="")
+        return Exit.OK
     emit(
         settings.output,
         lambda: [device_data(row) for row in rows],
         lambda: grid(DEVICE_HEADINGS, [device_cells(row) for row in rows]),
     )
+    return Exit.OK
+
+
+def _margo_statuses(settings: Settings, name: str | None) -> Exit:
+    """Margo's status of every deployment on every device that has it, or is selected and cannot take it."""
+    from cli.margo_view import margo_statuses
+
+    fleet = read_fleet(settings, (*DEPLOYMENT_CHANNELS, channels.SPEC, channels.CAPABILITIES), deployment=name)
+    _require([item for item in fleet.names() if name in (None, item)], "deployment", name)
+    print(as_text(Output.JSON, margo_statuses(fleet, name)), end="")
     return Exit.OK
 
 

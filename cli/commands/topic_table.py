@@ -16,7 +16,7 @@ _HEADINGS = ("TOPIC", "WRITER", "READER", "RETAIN", "QOS", "DOCUMENT", "CARRIES"
 
 def show_topics(given: Given) -> Exit:
     """Print the table."""
-    output = given.output(markdown=True)
+    output = given.output(Output.MARKDOWN)
     if output is Output.MARKDOWN:
         print(topic_table_markdown(), end="")
         return Exit.OK

@@ -140,6 +140,10 @@ class Requirements(Document):
 class HelmChart(Document):
     """A Helm chart: a path, ``oci://`` reference, or a name in the HTTP repository ``repository``.
 
+    ``version`` is a version or a range, ``digest`` pins the archive's bytes, ``release`` is the release's name
+    (default: deployment and component), ``values`` are what the chart is rendered with. ``wait`` and ``timeout``
+    say whether and how long the device waits for its objects to be ready.
+
     ``archive`` is the chart itself, the base64 of its ``.tgz``, for one that lies in an application package:
     nothing is fetched then, and ``chart`` says where it came from.
     """
@@ -156,7 +160,10 @@ class HelmChart(Document):
 
 
 class KubernetesObjects(Document):
-    """Plain Kubernetes objects, given in the spec itself."""
+    """Plain Kubernetes objects, given in the spec itself.
+
+    ``wait`` and ``timeout`` say whether and how long the device waits for them to be ready.
+    """
 
     objects: Annotated[tuple[JsonObject, ...], Field(min_length=1)]
     wait: bool = True
@@ -188,7 +195,8 @@ class ComposePackage(Document):
 class ComposeProject(Document):
     """A Compose project: given in the spec (``project``), or as a ``package`` to fetch.
 
-    ``environment`` is what ``${NAME}`` in the project stands for; ``files`` are written beside it.
+    ``environment`` is what ``${NAME}`` in the project stands for; ``files`` are written beside it. ``wait`` and
+    ``timeout`` say whether and how long the device waits for its services to run.
     """
 
     project: JsonObject | None = None

@@ -60,7 +60,8 @@ def read_capabilities(value: object) -> tuple[Capabilities, tuple[Reason, ...]]:
 
 def _check_kind(document: Mapping[str, object], findings: Findings) -> None:
     version, kind = document.get("apiVersion"), document.get("kind")
-    if kind is not None and kind != _KIND and kind not in _OLD_KINDS:
+    old = isinstance(kind, str) and kind in _OLD_KINDS
+    if kind is not None and kind != _KIND and not old:
         findings.refuse(
             "kind", "wrong-kind", f"is {str(kind)[:80]!r}", required=_KIND, hint=f"capabilities are kind: {_KIND}"
         )
@@ -70,7 +71,7 @@ def _check_kind(document: Mapping[str, object], findings: Findings) -> None:
             hint="device.margo.org/v1alpha1 and device.margo/v1 are read, and documents without one",
         )  # fmt: skip
     elif kind is not None or version is not None:
-        at = "kind" if kind in _OLD_KINDS or version is None else "apiVersion"
+        at = "kind" if old or version is None else "apiVersion"
         findings.tolerate(at, f"is {str(document[at])[:80]!r}: 1.0-rc has no apiVersion and no kind")
 
 

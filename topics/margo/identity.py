@@ -40,9 +40,10 @@ class Identity:
 def check_version(document: Mapping[str, object], findings: Findings) -> None:
     """1.0-rc has neither ``apiVersion`` nor ``kind``; what PR1 wrote says the same, older ones are remarked on."""
     version = document.get("apiVersion")
-    if version is None or version in _VERSIONS:
+    known = version if isinstance(version, str) else ""
+    if version is None or known in _VERSIONS:
         return
-    if isinstance(version, str) and version in _OLD_VERSIONS:
+    if known in _OLD_VERSIONS:
         findings.tolerate("apiVersion", f"is {version!r}, a form of 2024")
         return
     findings.refuse(
@@ -78,7 +79,8 @@ def read_application_id(spec: Mapping[str, object], metadata: Mapping[str, objec
     id, at = _placed(places, "spec.applicationId", "since 1.0-rc it is spec.applicationId", findings)
     if id and not _APPLICATION_ID.match(id):
         findings.refuse(
-            at, "bad-id", f"{id!r:.80} ({len(id)} characters) is not an id of 1 to 200 characters from a-z, 0-9 and '-'",
+            at, "bad-id",
+            f"{id!r:.80} ({len(id)} characters) is not an id of 1 to 200 characters from a-z, 0-9 and '-'",
             hint="capitals, underscores, periods and other characters are not allowed",
         )  # fmt: skip
     return id

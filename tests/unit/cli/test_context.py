@@ -62,6 +62,6 @@ def test_a_wrong_option_is_named(values: dict[str, str], word: str, tmp_path: Pa
 def test_markdown_is_refused_where_no_command_prints_it(tmp_path: Path) -> None:
     """Only the topic table is printed as Markdown."""
     given = Given({"output": "markdown"}, {"XDG_CONFIG_HOME": str(tmp_path)})
-    assert given.output(markdown=True) is Output.MARKDOWN
+    assert given.output(Output.MARKDOWN) is Output.MARKDOWN
     with pytest.raises(CliError, match="markdown"):
         given.output()

@@ -15,7 +15,7 @@ from edge_agent.work import BUG
 from tests.support.agents import LightAgent, apply_error, manifest, states, tombstone
 from topics.codec import encode, seal, sealed_digest
 from topics.documents.command import Action, Command
-from topics.documents.device import Allocatable, Capabilities, Presence
+from topics.documents.device import Allocatable, Capabilities, Peripheral, Presence
 from topics.lifecycle import State
 from topics.transport.port import Delivered, Received
 
@@ -317,3 +317,50 @@ def test_two_generations_in_one_batch_leave_only_the_newer() -> None:
     assert agent.status().generation == 2
     assert ("check", "app", 1) not in agent.applier.calls
     assert [event.sequence for event in agent.events()] == list(range(1, 7))
+
+
+@pytest.mark.parametrize(
+    ("requirements", "part"),
+    [
+        ({"peripherals": [{"type": "camera"}]}, "camera"),
+        ({"interfaces": [{"type": "canbus"}]}, "canbus"),
+        (
+            {
+                "rules": [
+                    {
+                        "propertySelector": {
+                            "matchExpressions": [{"key": "/memory", "operator": "Gt", "values": ["9Gi"]}]
+                        }
+                    },
+                    {"labelSelector": {"matchLabels": {"line": "weld"}}},
+                ]
+            },
+            "/memory",
+        ),
+    ],
+)
+def test_the_device_itself_checks_every_requirement(requirements: dict[str, Any], part: str) -> None:
+    """Before anything is fetched or applied, with the same validator as everybody."""
+    agent = LightAgent().connect().receive("manifests", manifest(1, requirements=requirements))
+    failure = agent.status().failure
+    assert failure is not None
+    assert failure.retryable is False
+    assert part in failure.message
+    assert {call[0] for call in agent.applier.calls} == set()
+
+
+def test_a_device_that_fulfils_the_rules_takes_the_manifest() -> None:
+    """One rule of several is enough."""
+    agent = LightAgent()
+    agent.probe.found = agent.probe.found.model_copy(
+        update={"labels": {"line": "weld"}, "peripherals": (Peripheral(type="camera", model="acA1300"),)}
+    )
+    needs = {
+        "peripherals": [{"type": "camera", "model": "acA1300"}],
+        "rules": [
+            {"labelSelector": {"matchLabels": {"line": "press"}}},
+            {"labelSelector": {"matchLabels": {"line": "weld"}}},
+        ],
+    }
+    agent.connect().settle(15.0).receive("manifests", manifest(1, requirements=needs))
+    assert agent.status().state is State.DEPLOYED

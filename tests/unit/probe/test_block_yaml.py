@@ -128,7 +128,9 @@ def test_what_a_program_writes_is_read(value: dict[str, object]) -> None:
     assert _no_empty(read_block_yaml(text)) == _no_empty(value)
 
 
-@pytest.mark.parametrize("text", ["a" + " " * 400_000 + "b", "'" * 400_001, '"' + "\\" * 400_000, "a: " + "# " * 200_000])
+@pytest.mark.parametrize(
+    "text", ["a" + " " * 400_000 + "b", "'" * 400_001, '"' + "\\" * 400_000, "a: " + "# " * 200_000]
+)
 @pytest.mark.timeout(10)
 def test_a_long_line_takes_no_longer_than_its_length(text: str) -> None:
     """No pattern looks at a character again and again."""

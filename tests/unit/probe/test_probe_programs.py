@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
@@ -162,7 +161,7 @@ def test_a_server_that_hangs_is_given_up(answer: object) -> None:
 
 def test_nothing_is_left_open(tmp_path: Path) -> None:
     """No descriptor and no thread, however the asking ended."""
-    before = len(os.listdir("/proc/self/fd")), threading.active_count()
+    before = _open()
     with short_folder() as folder, http_on(folder / "s", Replies({"/version": DOCKER})) as replies:
         for _ in range(3):
             unix_server(str(folder / "s")).get("/version", 5.0)
@@ -171,6 +170,10 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
             line(tmp_path, "exec sleep 60", 0.05)
     assert replies.requests
     deadline = time.monotonic() + 5
-    while (len(os.listdir("/proc/self/fd")), threading.active_count()) != before:
+    while _open() != before:
         assert time.monotonic() < deadline, "something is left open"
         time.sleep(0.01)  # between two looks at a condition
+
+
+def _open() -> tuple[int, int]:
+    return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()

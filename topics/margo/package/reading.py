@@ -95,7 +95,7 @@ def _check_version(document: Mapping[str, object], findings: Findings) -> None:
         )  # fmt: skip
     if kind == "application":
         findings.tolerate("kind", "is 'application', the form of 2024", "write ApplicationDescription")
-    elif kind is not None and kind not in _KINDS:
+    elif kind is not None and not (isinstance(kind, str) and kind in _KINDS):
         findings.refuse(
             "kind", "wrong-kind", f"is {kind!r:.80}", required="ApplicationDescription",
             hint="an application description is kind: ApplicationDescription",

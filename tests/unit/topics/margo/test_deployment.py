@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +36,8 @@ def test_a_document_of_1_0_rc_needs_no_tolerance() -> None:
     }  # fmt: skip
     assert (body.agents.devices, body.agents.count, body.workload.namespace) == (("edge-07",), "all", "bottling")
     historian, counter = (component.helm for component in body.components)
-    assert historian is not None and counter is not None
+    assert historian is not None
+    assert counter is not None
     assert (historian.chart, historian.version) == ("oci://registry.example/charts/historian", "4.1.0")
     assert (historian.wait, historian.timeout, counter.timeout) == (True, "7m", "5m")
     assert historian.values == {"sampling": {"perSecond": 12}, "outputs": [{"names": ["a", "b"]}]}
@@ -55,7 +57,8 @@ def test_a_compose_deployment_has_a_package_and_an_environment() -> None:
     assert document.warnings == ()
     assert body.agents.devices == ("gateway-2/printer-1",)
     compose = body.components[0].compose
-    assert compose is not None and compose.package is not None
+    assert compose is not None
+    assert compose.package is not None
     assert compose.package.repository == "oci://registry.example/compose/printer"
     assert compose.package.revision == "2.0.0"
     assert compose.environment == {"COPIES": "2", "DUPLEX": "false"}
@@ -69,7 +72,8 @@ def test_the_form_of_2024_is_taken_with_a_warning_for_each_difference() -> None:
     assert body.agents.devices == ("edge-01", "edge-02")
     assert spec.workload_namespace == spec.name
     compose = body.components[0].compose
-    assert compose is not None and compose.package is not None
+    assert compose is not None
+    assert compose.package is not None
     assert compose.package.location == "https://downloads.example/printer.tar.gz"
     assert compose.package.key_location == "https://downloads.example/printer.asc"
     assert (compose.wait, compose.timeout, compose.environment) == (False, "90", {"COPIES": "2"})
@@ -87,7 +91,8 @@ def test_the_form_of_pr1_is_taken() -> None:
     body = document.spec.spec
     assert (body.agents.devices, body.agents.count) == (("edge-03", "gateway-1/*"), "all")
     chart = body.components[0].helm
-    assert chart is not None and (chart.repository, chart.chart) == ("https://charts.example/stable", "counter")
+    assert chart is not None
+    assert (chart.repository, chart.chart) == ("https://charts.example/stable", "counter")
     needs = body.requirements
     assert needs.cpu.architectures == ("amd64",)
     assert [(item.type, item.manufacturer) for item in needs.peripherals] == [("gpu", "Example")]
@@ -286,13 +291,15 @@ def test_a_number_as_a_text_stays_a_text() -> None:
     """Only the chart knows whether it wants one: "007" may be a line's name."""
     document = read(changed(RC_HELM, ("spec/parameters/rate/value", "007")))
     chart = document.spec.spec.components[1].helm
-    assert chart is not None and chart.values["sampling"] == {"perSecond": "007"}
+    assert chart is not None
+    assert chart.values["sampling"] == {"perSecond": "007"}
 
 
 def test_a_parameter_without_a_value_leaves_the_charts_own() -> None:
     """There is nothing to set."""
     chart = read(changed(RC_HELM, ("spec/parameters/rate/value", None))).spec.spec.components[1].helm
-    assert chart is not None and "sampling" not in chart.values
+    assert chart is not None
+    assert "sampling" not in chart.values
 
 
 def test_annotations_of_the_author_are_kept() -> None:
@@ -356,3 +363,14 @@ def test_what_is_no_yaml_is_told_what_to_do(text: str, words: str) -> None:
     assert "column" in reason.message
     assert reason.hint is not None
     assert words in reason.hint
+
+
+def test_the_example_of_the_documentation_is_what_it_says() -> None:
+    """No tolerance is needed, and the values are where the table says."""
+    page = (Path(__file__).parents[4] / "docs" / "margo.md").read_text()
+    document = read_document(page.split("```yaml\n")[1].split("```")[0].encode())
+    assert document.warnings == ()
+    assert document.spec.name == "oven-watch"
+    chart = document.spec.spec.components[0].helm
+    assert chart is not None
+    assert chart.values == {"alarm": {"celsius": 240}, "podLabels": {"example.com/team": "bakery"}}
