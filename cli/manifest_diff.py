@@ -137,8 +137,7 @@ def _objects(before: Iterable[JsonObject], after: Iterable[JsonObject]) -> Itera
         known = olds.get(identity)
         if known is None:
             yield ObjectChange("added", identity)
-        elif known != item:
-            fields = tuple(_fields(known, item, ""))
+        elif fields := tuple(_fields(known, item, "")):
             secret = identity[:2] == ("", "Secret")
             shown = tuple(_hidden(change) for change in fields) if secret else fields
             yield ObjectChange("changed", identity, shown, _restarts(identity, fields))

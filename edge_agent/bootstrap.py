@@ -7,10 +7,9 @@ from pathlib import Path
 
 from edge_agent.adapters.executors import ThreadExecutor
 from edge_agent.adapters.journal import open_journal
-from edge_agent.adapters.system import DeviceProbe, OperatorsFile, Told
+from edge_agent.adapters.system import Correction, DeviceProbe, Told, as_measured
 from edge_agent.appliers import port
 from edge_agent.appliers.registry import load_applier
-from edge_agent.capabilities_file import CapabilitiesFileError
 from edge_agent.config import Config
 from edge_agent.epochs import Epochs
 from edge_agent.probe.runtimes import RuntimeSources
@@ -44,9 +43,9 @@ def build(config: Config) -> AgentService:
     except port.OptionError as error:
         lock.release()
         raise OptionError(f"--applier {config.applier}: {error}") from error
-    except CapabilitiesFileError as error:
+    except OptionError:
         lock.release()
-        raise OptionError(f"--capabilities {error}") from error
+        raise
     journal = open_journal(config.data)
     reports = Reports(config.topics, settings.device, journal.id, __version__, settings.heartbeat_seconds)
     inbox: Inbox[Item] = Inbox()
@@ -74,7 +73,7 @@ def build(config: Config) -> AgentService:
 
 
 def device_probe(config: Config, applier: port.Applier) -> DeviceProbe:
-    """What measures the device. Raises ``CapabilitiesFileError``."""
+    """What measures the device. Raises ``OptionError`` for a capabilities file that cannot be used."""
     log = EventLog("edge_agent", device=config.settings.device)
     return DeviceProbe(
         Told(config.settings.device, config.labels, config.gateway),
@@ -82,9 +81,20 @@ def device_probe(config: Config, applier: port.Applier) -> DeviceProbe:
         applier.types,
         __version__,
         runtimes=RuntimeSources(kubeconfig=config.kubeconfig),
-        file=OperatorsFile(config.capabilities, log) if config.capabilities else None,
         log=log,
+        correct=_correction(config.capabilities, log) if config.capabilities else as_measured,
     )
+
+
+def _correction(path: Path, log: EventLog) -> Correction:
+    # Imported only here: most devices have no such file, and its models cost memory.
+    from edge_agent.adapters.operators_file import OperatorsFile
+    from edge_agent.capabilities_file import CapabilitiesFileError
+
+    try:
+        return OperatorsFile(path, log).correct
+    except CapabilitiesFileError as error:
+        raise OptionError(f"--capabilities {error}") from error
 
 
 def mqtt_bus(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
-from edge_agent.capabilities_file import CapabilitiesFileError, CapabilitiesOverlay, read_overlay
 from edge_agent.probe.runtimes import RuntimeSources, deployment_types, probe_runtimes
 from topics.allocation import Share
 from topics.documents.device import Capabilities
@@ -22,29 +22,13 @@ class Told:
     gateway: str | None = None
 
 
-class OperatorsFile:
-    """The operator's file: read when the agent starts, and again at every measurement."""
+Correction: TypeAlias = Callable[[Capabilities], Capabilities]
+"""What somebody who knows better makes of a measurement."""
 
-    def __init__(self, path: Path, log: EventLog) -> None:
-        """Raises ``CapabilitiesFileError``: a wrong file is noticed when the agent is started."""
-        self._path = path
-        self._log = log
-        self._content: bytes | None
-        self._content, self._overlay = read_overlay(path)
 
-    def overlay(self) -> CapabilitiesOverlay:
-        """What the file says now; if it cannot be read now, what it last said."""
-        try:
-            content, overlay = read_overlay(self._path)
-        except CapabilitiesFileError as error:
-            if self._content is not None:
-                self._log.error("the capabilities file is not taken, what it said before stays", reason=str(error))
-            self._content = None
-            return self._overlay
-        if content != self._content:
-            self._log.info("the capabilities file is read", file=str(self._path))
-        self._content, self._overlay = content, overlay
-        return overlay
+def as_measured(capabilities: Capabilities) -> Capabilities:
+    """Nobody knows better."""
+    return capabilities
 
 
 class DeviceProbe:
@@ -58,7 +42,7 @@ class DeviceProbe:
         agent_version: str,
         *,
         runtimes: RuntimeSources,
-        file: OperatorsFile | None,
+        correct: Correction = as_measured,
         log: EventLog,
     ) -> None:
         self._told = told
@@ -66,7 +50,7 @@ class DeviceProbe:
         self._appliers = tuple(sorted(appliers))
         self._version = agent_version
         self._runtimes = runtimes
-        self._file = file
+        self._correct = correct
         self._log = log
         self._problems: tuple[str, ...] = ()
 
@@ -80,7 +64,7 @@ class DeviceProbe:
             agent_version=self._version, runtimes=found.runtimes, gateway=self._told.gateway,
             deployment_types=deployment_types(self._appliers, found.runtimes),
         )  # fmt: skip
-        return self._file.overlay().applied_to(measured) if self._file else measured
+        return self._correct(measured)
 
     def free(self) -> Share:
         from edge_agent.probe import measure_free

@@ -9,14 +9,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from typer.testing import CliRunner, Result
 
 import cli.main  # noqa: F401 - it adds the commands
 from cli.app import app
 from cli.embedded_broker import ending_with_parent
+from tests.support.brokers import KINDS
 
 WAIT_SECONDS = 30.0
 
@@ -122,6 +125,34 @@ def repeated_until(command: Callable[[], Result], holds: Callable[[Result], bool
             return result
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}; last: {result.output}")
+
+
+@contextmanager
+def running_fleet(kind: str, folder: Path) -> Iterator[FleetProcesses]:
+    """An orchestrator and two agents (edge-01 of line press, edge-02 of paint), online, on a broker of this kind.
+
+    Skips the test where that broker is not installed.
+    """
+    made = KINDS[kind]
+    if missing := made.missing():
+        pytest.skip(missing)
+    with made(folder / "broker") as broker:
+        processes = FleetProcesses(broker.url, folder)
+        try:
+            processes.start_orchestrator()
+            processes.start_agent("edge-01", "line=press")
+            processes.start_agent("edge-02", "line=paint")
+            repeated_until(
+                lambda: run(broker.url, "get", "devices", "-o", "json"),
+                lambda result: (
+                    [row["device"] for row in rows(result) if row["online"] and "capabilities" in row]
+                    == ["edge-01", "edge-02"]
+                ),
+                "both devices online",
+            )
+            yield processes
+        finally:
+            processes.close()
 
 
 def manifest(name: str, *, text: str = "1", activation: str = "immediate", **agents: Any) -> bytes:

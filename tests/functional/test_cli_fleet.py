@@ -10,34 +10,23 @@ import pytest
 import yaml
 
 from cli.exits import Exit
-from tests.functional.cli_support import Background, FleetProcesses, manifest, repeated_until, rows, run
+from tests.functional.cli_support import (
+    Background,
+    FleetProcesses,
+    manifest,
+    repeated_until,
+    rows,
+    run,
+    running_fleet,
+)
 from tests.support.brokers import KINDS
 
 
 @pytest.fixture(scope="module", params=list(KINDS))
 def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetProcesses]:
     """An orchestrator and two agents (press and paint), online, on a broker of each kind."""
-    kind = KINDS[str(request.param)]
-    if missing := kind.missing():
-        pytest.skip(missing)
-    folder: Path = tmp_path_factory.mktemp("fleet")
-    with kind(folder / "broker") as broker:
-        processes = FleetProcesses(broker.url, folder)
-        try:
-            processes.start_orchestrator()
-            processes.start_agent("edge-01", "line=press")
-            processes.start_agent("edge-02", "line=paint")
-            repeated_until(
-                lambda: run(broker.url, "get", "devices", "-o", "json"),
-                lambda result: (
-                    [row["device"] for row in rows(result) if row["online"] and "capabilities" in row]
-                    == ["edge-01", "edge-02"]
-                ),
-                "both devices online",
-            )
-            yield processes
-        finally:
-            processes.close()
+    with running_fleet(str(request.param), tmp_path_factory.mktemp("fleet")) as processes:
+        yield processes
 
 
 def states(fleet: FleetProcesses, name: str) -> dict[str, tuple[str, int]]:

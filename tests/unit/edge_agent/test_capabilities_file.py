@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.adapters.system import DeviceProbe, OperatorsFile, Told
+from edge_agent.adapters.operators_file import OperatorsFile
+from edge_agent.adapters.system import DeviceProbe, Told
 from edge_agent.bootstrap import build
 from edge_agent.capabilities_file import LARGEST_BYTES, CapabilitiesFileError, CapabilitiesOverlay, read_overlay
-from edge_agent.config import read_config
+from edge_agent.config import OPTIONS, read_config
 from edge_agent.probe.runtimes import RuntimeSources
 from topics.documents.device import Capabilities, Cpu, Interface, Peripheral, Runtime, Volume
 from topics.program.logs import EventLog
@@ -234,7 +235,7 @@ def test_a_device_says_what_it_measured_was_told_and_was_corrected(tmp_path: Pat
     path.write_text('{"override": {"serial": "SN-7"}, "add": {"peripherals": [{"type": "gpu"}]}}')
     probe = DeviceProbe(
         Told("edge-01", {"line": "press"}, "gate-1"), tmp_path, ["kubernetes"], "0.1",
-        runtimes=RuntimeSources(tmp_path, {"PATH": str(tmp_path)}), file=OperatorsFile(path, LOG), log=LOG,
+        runtimes=RuntimeSources(tmp_path, {"PATH": str(tmp_path)}), correct=OperatorsFile(path, LOG).correct, log=LOG,
     )  # fmt: skip
     found = probe.capabilities()
     assert (found.device, found.gateway, found.labels, found.serial) == (
@@ -250,7 +251,7 @@ def test_a_problem_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     config = tmp_path / "config"
     probe = DeviceProbe(
         Told("edge-01"), tmp_path, [], "0.1",
-        runtimes=RuntimeSources(tmp_path, {"PATH": str(tmp_path)}, config), file=None, log=LOG,
+        runtimes=RuntimeSources(tmp_path, {"PATH": str(tmp_path)}, config), log=LOG,
     )  # fmt: skip
     probe.capabilities()
     probe.capabilities()
@@ -260,3 +261,16 @@ def test_a_problem_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     config.unlink()
     probe.capabilities()
     assert caplog.text.count("cannot be asked") == 3
+
+
+def test_every_option_of_the_agent_is_documented() -> None:
+    """docs/agent.md has them all."""
+    page = (Path(__file__).parents[3] / "docs" / "agent.md").read_text(encoding="utf-8")
+    assert [option.name for option in OPTIONS if f"`--{option.name}`" not in page] == []
+
+
+def test_the_documented_file_is_read(tmp_path: Path) -> None:
+    """The example of docs/agent.md does what the page says."""
+    page = (Path(__file__).parents[3] / "docs" / "agent.md").read_text(encoding="utf-8")
+    found = overlay(tmp_path, page.partition("```json\n")[2].partition("```")[0]).applied_to(MEASURED)
+    assert (found.memory, found.labels["hall"], found.peripherals[0].manufacturer) == (6 * 2**30, "3", "Basler")
