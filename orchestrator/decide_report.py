@@ -10,7 +10,7 @@ from orchestrator.decide_device import forget_reports
 from orchestrator.decision import Context, Decision, GapDue, NotTakenUp, Transition
 from orchestrator.model import DeploymentRecord, Fleet
 from orchestrator.removal import confirm_removed, is_gone, remove_from
-from topics.documents.status import GENERATION_REUSED, DeploymentStatus, TransitionEvent
+from topics.documents.status import GENERATION_REUSED, DeploymentStatus, Failure, TransitionEvent
 from topics.errors import ContractError
 from topics.lifecycle import State, is_allowed
 
@@ -44,11 +44,27 @@ def decide_event(fleet: Fleet, event: TransitionEvent, context: Context) -> Deci
             state=event.target,
             generation=event.generation,
             epoch=max(known.epoch, event.epoch),
+            failure=_failure_after(known.failure, event),
         )
         record = settled(record, deployed=event.target is State.DEPLOYED)
         decision.touched.add(known.name)
     _keep(fleet, record, context, decision)
     return decision
+
+
+def _failure_after(failure: Failure | None, event: TransitionEvent) -> Failure | None:
+    """What is known of the failure from the transition alone: the status, which knows all of it, may come later."""
+    if event.target is State.FAILED:
+        return Failure(
+            stage=event.source or State.FAILED,
+            code=event.code,
+            message=event.message,
+            retryable=False,
+            generation=event.generation,
+            attempt=event.attempt,
+        )
+    is_over = event.target is State.DEPLOYED and failure is not None and failure.generation <= event.generation
+    return None if is_over else failure
 
 
 def decide_status(fleet: Fleet, status: DeploymentStatus, context: Context) -> Decision:

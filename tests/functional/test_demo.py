@@ -110,8 +110,7 @@ def test_a_demo_that_is_kept_ends_with_the_signal(number: signal.Signals, folder
     finally:
         demo.close()
     assert demo.process.returncode == Exit.OK
-    assert demo.programs() == []
-    assert not mqtt_answers("127.0.0.1", port)
+    assert demo.programs() == []  # the port itself may be another test's by now
     assert list(folder.iterdir()) == []
 
 

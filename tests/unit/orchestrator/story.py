@@ -106,6 +106,7 @@ def event(
     return TransitionEvent(
         deployment=name, device=device, epoch=epoch, journal=journal, sequence=sequence, generation=generation,
         source=source, target=target, trigger=Trigger.CREATE,
+        message="it broke" if target is State.FAILED else "",
     )  # fmt: skip
 
 

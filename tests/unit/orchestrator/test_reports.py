@@ -147,6 +147,20 @@ def test_a_status_brings_failure_hold_and_the_last_good_generation() -> None:
     assert (summary.failure.message, summary.held, summary.deployed_generation) == ("it broke", "why", None)
 
 
+def test_a_failure_explains_itself_before_its_status_is_here() -> None:
+    """The transition is the first to arrive; a rollback keeps the reason, the next success ends it."""
+    story = _given().report(event("a", 1, None, F)).report(event("a", 2, F, State.FAILED))
+    [summary] = story.aggregate().devices
+    assert summary.failure is not None
+    assert (summary.state, summary.failure.stage, summary.failure.message) == (State.FAILED, F, "it broke")
+    story.report(event("a", 3, State.FAILED, State.ROLLING_BACK))
+    assert story.aggregate().devices[0].failure == summary.failure
+    story.report(event("a", 4, State.ROLLING_BACK, State.DEPLOYED, 0))
+    assert (story.aggregate().phase, story.aggregate().devices[0].failure) == ("Failed", summary.failure)
+    story.report(event("a", 5, State.DEPLOYED, F)).report(event("a", 6, F, State.DEPLOYED))
+    assert (story.aggregate().phase, story.aggregate().devices[0].failure) == ("Deployed", None)
+
+
 def test_removed_is_confirmed_when_the_last_transition_arrives() -> None:
     """Status first, its events after it."""
     story = _given().report(event("a", 1, None, C)).delete().report(status("a", State.REMOVED, 2, 3))
