@@ -95,7 +95,9 @@ def test_a_subscription_delivers_only_what_the_table_allows(
 
 
 @pytest.mark.parametrize("user", ROLE_USERS)
-@pytest.mark.parametrize("channel", [row for row in TABLE if row.pattern.startswith("devices/{device}/")], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "channel", [row for row in TABLE if row.pattern.startswith("devices/{device}/")], ids=lambda row: row.name
+)
 def test_the_rules_for_devices_give_no_other_user_a_branch_of_its_own(
     user: str, channel: Channel, url: str, observer: PlainClient
 ) -> None:

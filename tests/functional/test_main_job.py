@@ -200,11 +200,7 @@ def test_a_failing_update_is_rolled_back(site: Site) -> None:
     before = own_stamps(site, "failing")
     foreign = block(site.agents[PRESS], "failing", "more")
     site.publish(with_second(spec("failing", "bad", devices=(PRESS,))))
-    site.observer.wait_aggregate(  # the transition may come before the status that says why
-        "failing", "the failure",
-        lambda found: (found["phase"], found["generation"]) == ("Failed", 2)
-        and found["devices"][0].get("failure", {}).get("code") == "foreign-file",
-    )  # fmt: skip
+    aggregate = site.observer.wait_phase("failing", "Failed", 2)
     status = site.observer.wait_status(
         PRESS, "failing", "the restored generation",
         lambda found: found["state"] == "Deployed" and found["desiredGeneration"] == 2,
@@ -212,6 +208,7 @@ def test_a_failing_update_is_rolled_back(site: Site) -> None:
     assert (status["generation"], status["deployedGeneration"]) == (1, 1)
     assert (status["failure"]["code"], status["failure"]["generation"]) == ("foreign-file", 2)
     assert str(foreign) in status["failure"]["message"]
+    assert aggregate["devices"][0]["failure"]["code"] == "foreign-file"
     assert site.agents[PRESS].data_of("failing") == [{"text": "good"}]
     assert foreign.read_text() == "# somebody else's\n"
     foreign.unlink()
