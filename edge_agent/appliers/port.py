@@ -103,6 +103,17 @@ class Applier(Protocol):
     def discard(self, deployment: str, generation: int) -> None:
         """Throw away what ``download`` staged for a generation that is not wanted any more."""
 
+    def watch(self, changed: Callable[[str], None]) -> None:
+        """From now on call ``changed(deployment)`` when something of it may have changed in the runtime.
+
+        Returns at once; the calls come from any thread, too often rather than too seldom, and the
+        caller then asks for the ``health``. A runtime that cannot tell calls nothing: the health is
+        asked for now and then in any case.
+        """
+
+    def close(self) -> None:
+        """Stop watching and let go of connections; what runs goes on."""
+
 
 class ApplierFactory(Protocol):
     """What an entry point of ``GROUP`` names: usually the applier's class."""

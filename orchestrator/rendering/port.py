@@ -3,25 +3,42 @@
 A renderer is pure and deterministic: the same component, context and charts give the same bytes, on any
 machine and at any time, because the manifest's digest is how a device knows whether anything changed. It
 reads no clock, no network and no cluster. It is a plug-in: an entry point in the group
-``fleetbus.renderers`` named after the component kind, loading a class without constructor arguments.
+``fleetbus.renderers`` under its name, loading a class without constructor arguments.
 ``tests/contract/test_renderers.py`` is the suite that every renderer passes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from orchestrator.charts.archive import ChartArchive
+from topics.documents.device import Capabilities
 from topics.documents.manifest import ManifestComponent
 from topics.documents.spec import Application, Component
 from topics.errors import Reason
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """The device that is rendered for, as far as a component may depend on it.
+
+    ``capabilities`` is ``None`` where nobody knows the device (rendering without a broker).
+    """
+
+    device: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    capabilities: Capabilities | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RenderContext:
-    """What a component is rendered for: the deployment, and where its objects go.
+    """What a component is rendered for: the deployment, the device, and where its objects go.
+
+    The component that a renderer is given is already the device's own: placeholders are filled in and the
+    device's values merged. ``target`` is there for what a renderer decides by the device itself; one that
+    reads it says so by ``depends_on_device``, else its part is rendered once for all devices.
 
     ``workload_namespace`` takes the application's objects, ``cluster_namespace`` those that drive an
     orchestrator inside the cluster.
@@ -32,13 +49,20 @@ class RenderContext:
     cluster_namespace: str
     workload_namespace: str
     application: Application | None
+    target: Target | None = None
 
 
 class Renderer(Protocol):
-    """Renders the components of one kind."""
+    """Renders components of some kinds for one orchestration system."""
 
-    kind: ClassVar[str]
-    """The component kind it renders: ``kubernetes``, ``helm``, …"""
+    name: ClassVar[str]
+    """What a component's ``renderer`` says: ``kubernetes``, ``helm``, ``flux``, …"""
+
+    kinds: ClassVar[frozenset[str]]
+    """The component kinds it takes: ``helm`` for all that deliver charts."""
+
+    depends_on_device: ClassVar[bool]
+    """Whether ``render`` reads the context's ``target``."""
 
     def render(
         self, component: Component, context: RenderContext, charts: Mapping[str, ChartArchive]

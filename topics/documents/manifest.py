@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from topics.documents.base import Int64, JsonObject, Message
-from topics.documents.spec import Application, Requirements
+from topics.documents.spec import Application, Drift, Requirements
 from topics.identifiers import ComponentName, DeploymentName, DeviceId
 
 
 class ManifestComponent(Message):
     """One rendered component.
 
-    ``type`` says which applier can take it (``kubernetes``: ``objects`` are Kubernetes objects in
-    the order to apply them), ``source`` where it came from (a chart with its digest, or the spec).
+    ``type`` says which applier can take it: for ``kubernetes``, ``objects`` are Kubernetes objects in
+    the order to apply them; for every other type, ``config`` is what renderer and applier agreed on.
+    ``source`` says where it came from (a chart with its digest, or the spec).
     """
 
     name: ComponentName
     type: str
-    objects: tuple[JsonObject, ...]
+    objects: tuple[JsonObject, ...] = ()
+    config: JsonObject = Field(default_factory=dict)
     source: str
     wait: bool = True
     timeout_seconds: float = 300.0
@@ -37,6 +41,7 @@ class Manifest(Message):
     cluster_namespace: str = ""
     workload_namespace: str = ""
     activation: Literal["immediate", "manual"] = "immediate"
+    drift: Drift = "heal"
     requirements: Requirements = Requirements()
     initialization: tuple[JsonObject, ...] = ()
     components: tuple[ManifestComponent, ...] = ()

@@ -137,12 +137,28 @@ class Requirements(Document):
     rules: Annotated[tuple[Rule, ...], Field(max_length=MAX_RULES)] = ()
 
 
+class DeviceValues(Document):
+    """Values for some of the devices: those named, or those selected."""
+
+    devices: tuple[DeviceRef, ...] = ()
+    selector: Selector | None = None
+    values: JsonObject
+
+    @model_validator(mode="after")
+    def _exactly_one_way(self) -> DeviceValues:
+        if bool(self.devices) == (self.selector is not None):
+            raise ValueError("say for which devices either by 'devices' (at least one id) or by 'selector'")
+        return self
+
+
 class HelmChart(Document):
     """A Helm chart: a path, ``oci://`` reference, or a name in the HTTP repository ``repository``.
 
     ``version`` is a version or a range, ``digest`` pins the archive's bytes, ``release`` is the release's name
     (default: deployment and component), ``values`` are what the chart is rendered with. ``wait`` and ``timeout``
     say whether and how long the device waits for its objects to be ready.
+
+    ``device_values`` are merged over ``values``, in order, on the devices that they name or select.
 
     ``archive`` is the chart itself, the base64 of its ``.tgz``, for one that lies in an application package:
     nothing is fetched then, and ``chart`` says where it came from.
@@ -155,6 +171,7 @@ class HelmChart(Document):
     archive: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")] | None = None
     release: ComponentName | None = None
     values: JsonObject = Field(default_factory=dict)
+    device_values: Annotated[tuple[DeviceValues, ...], Field(max_length=1000)] = ()
     wait: bool = True
     timeout: Duration = DEFAULT_TIMEOUT
 
@@ -196,13 +213,15 @@ class ComposeProject(Document):
     """A Compose project: given in the spec (``project``), or as a ``package`` to fetch.
 
     ``environment`` is what ``${NAME}`` in the project stands for; ``files`` are written beside it. ``wait`` and
-    ``timeout`` say whether and how long the device waits for its services to run.
+    ``timeout`` say whether and how long the device waits for its services to run. ``remove_volumes`` lets a
+    removal take the named volumes along, with what is in them.
     """
 
     project: JsonObject | None = None
     package: ComposePackage | None = None
     environment: dict[str, str] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
+    remove_volumes: bool = False
     wait: bool = True
     timeout: Duration = DEFAULT_TIMEOUT
 
@@ -213,18 +232,53 @@ class ComposeProject(Document):
         return self
 
 
+class CustomComponent(Document):
+    """A component for a renderer that is not part of Fleetbus: ``config`` is the renderer's own."""
+
+    config: JsonObject = Field(default_factory=dict)
+    wait: bool = True
+    timeout: Duration = DEFAULT_TIMEOUT
+
+
+class PatchTarget(Document):
+    """Which rendered objects a patch changes: those that have all that is given here."""
+
+    group: str | None = None
+    version: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    namespace: str | None = None
+    label_selector: Selector | None = None
+
+
+class Patch(Document):
+    """A change to rendered objects: a JSON patch (RFC 6902) if it is a list, else a merge into the object."""
+
+    target: PatchTarget
+    patch: JsonObject | Annotated[tuple[JsonObject, ...], Field(min_length=1)]
+
+
 class Component(Document):
-    """One unit of a spec: its name, and exactly one kind with that kind's fields."""
+    """One unit of a spec: its name, and exactly one kind with that kind's fields.
+
+    ``renderer`` says what turns it into a part of the manifest; without it, the renderer called as the kind.
+    ``patches`` are made to the rendered objects, in order.
+    """
 
     name: ComponentName
+    renderer: ComponentName | None = None
     helm: HelmChart | None = None
     kubernetes: KubernetesObjects | None = None
     compose: ComposeProject | None = None
+    custom: CustomComponent | None = None
+    patches: Annotated[tuple[Patch, ...], Field(max_length=100)] = ()
 
     @model_validator(mode="after")
     def _exactly_one_kind(self) -> Component:
         if len(self._kinds()) != 1:
-            raise ValueError("a component has exactly one of 'helm', 'kubernetes' and 'compose'")
+            raise ValueError("a component has exactly one of 'helm', 'kubernetes', 'compose' and 'custom'")
+        if self.custom is not None and self.renderer is None:
+            raise ValueError("a 'custom' component names its 'renderer'")
         return self
 
     def _kinds(self) -> list[str]:
@@ -232,18 +286,23 @@ class Component(Document):
 
     @property
     def kind(self) -> str:
-        """``helm``, ``kubernetes`` or ``compose``: the renderer that this component needs."""
+        """``helm``, ``kubernetes``, ``compose`` or ``custom``."""
         return self._kinds()[0]
+
+    @property
+    def renderer_name(self) -> str:
+        """The renderer that this component needs."""
+        return self.renderer or self.kind
 
     @property
     def timeout(self) -> str:
         """How long the component may take to become healthy."""
-        body = self.helm or self.kubernetes or self.compose
+        body = self.helm or self.kubernetes or self.compose or self.custom
         assert body is not None, "a component has exactly one kind"
         return body.timeout
 
 
-COMPONENT_KINDS = ("helm", "kubernetes", "compose")
+COMPONENT_KINDS = ("helm", "kubernetes", "compose", "custom")
 
 
 class Activation(Document):
@@ -259,6 +318,10 @@ class Activation(Document):
         return mode
 
 
+Drift = Literal["heal", "report"]
+"""What a device does when somebody else changed what it applied: put it right, or only say so."""
+
+
 class SpecBody(Document):
     """The part of a spec whose change makes a new generation."""
 
@@ -270,6 +333,7 @@ class SpecBody(Document):
     requirements: Requirements = Requirements()
     components: Annotated[tuple[Component, ...], Field(min_length=1, max_length=100)]
     activation: Activation = Activation()
+    drift: Drift = "heal"
 
     @field_validator("components")
     @classmethod
