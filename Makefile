@@ -1,5 +1,6 @@
 # Everything a newcomer needs: `make demo` and `make test`. Each sets itself up; nothing outside this
 # folder and the user's cache is changed, but that `make test` as root on Debian installs its packages.
+# On Debian `make test` also builds a Kubernetes control plane into that cache, once (tests/setup/kubernetes.sh).
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,8 +31,9 @@ demo: $(STAMP) ## broker, orchestrator and three agents; specs move through the 
 	@$(BIN)/fleetbus demo $(if $(KEEP),--keep)
 
 test: $(STAMP) ## all tests; on Debian as root it installs what they need, elsewhere it skips with the reason
-	@sh tests/setup/debian-packages.sh
-	@bash tests/setup/docker-engine.sh
+	@bash tests/setup/kubernetes.sh & kubernetes=$$!; \
+	  sh tests/setup/debian-packages.sh && bash tests/setup/docker-engine.sh; others=$$?; \
+	  wait $$kubernetes && exit $$others
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 unit: $(STAMP) ## the tests of the core alone: seconds, nothing but Python
@@ -58,6 +60,7 @@ docs: $(STAMP) ## write the generated parts: topic table, access rules, lifecycl
 	@$(BIN)/python -m docs.generate
 
 bench: $(STAMP) ## the figures of docs/performance.md, each beside its baseline (some minutes)
+	@bash tests/setup/kubernetes.sh
 	@$(BIN)/python -m bench
 
 lock: ## resolve the dependencies anew (needs uv)

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import fleet, ingest, latency, matching, plan, render, rest, start
+from bench import apply, charts, fleet, ingest, latency, matching, plan, render, rest, start
 from bench.figures import Figure, machine, show, table
 from tests.support.brokers import KINDS
+from tests.support.cluster import ControlPlane
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 _BLOCK = re.compile(r"(<!-- measured -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -22,6 +23,7 @@ _BLOCK = re.compile(r"(<!-- measured -->\n).*?(<!-- end -->)", re.DOTALL)
 def everything(*, quick: bool) -> Iterator[Figure]:
     """Both brokers where the broker matters; ``quick`` for a look that takes a minute."""
     yield from render.measure()
+    yield from charts.measure(200 if quick else 1_000)
     yield from matching.measure()
     yield from plan.measure()
     for broker in KINDS:
@@ -29,6 +31,7 @@ def everything(*, quick: bool) -> Iterator[Figure]:
     for broker in KINDS:
         yield from start.measure(broker)
     yield from rest.measure("nats", 10.0 if quick else 60.0)
+    yield from apply.measure(2 if quick else 5, 10.0 if quick else 60.0)
     for broker in KINDS:
         yield from fleet.measure(broker, 200 if quick else 1_000)
     for broker in KINDS:
@@ -47,7 +50,7 @@ def main() -> None:
     arguments.add_argument("--write", action="store_true", help=f"write the table of {PAGE.name}")
     arguments.add_argument("--quick", action="store_true", help="smaller numbers, for a look")
     options = arguments.parse_args()
-    missing = [reason for kind in KINDS.values() if (reason := kind.missing())]
+    missing = [reason for kind in (*KINDS.values(), ControlPlane) if (reason := kind.missing())]
     if missing:
         raise SystemExit("; ".join(missing))
     figures = show(everything(quick=options.quick))

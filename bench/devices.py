@@ -29,7 +29,8 @@ from edge_agent.adapters.executors import InlineExecutor
 from edge_agent.adapters.journal import memory_journal
 from edge_agent.bootstrap import subscriptions
 from edge_agent.reports import Reports
-from edge_agent.service import AgentService, AgentSettings, Epochs, Item
+from edge_agent.service import AgentService, Epochs, Item
+from edge_agent.settings import AgentSettings
 from tests.support.agents import FakeApplier, FakeProbe
 from topics import __version__
 from topics.channels import Topics

@@ -16,8 +16,9 @@ from typing import Any
 
 from bench import matching
 from bench.figures import Figure, best, milliseconds, show
+from cli.plan_rendering import rendering_with
 from cli.plan_text import plan_lines
-from cli.planning import Plan, make_plan, rendering_with
+from cli.planning import Plan, make_plan
 from cli.retained import read_state, uncollected
 from orchestrator.decide_spec import content_digest
 from tests.support.processes import spec
@@ -58,7 +59,7 @@ def messages(devices: int) -> list[tuple[str, bytes]]:
     """Everything that ``plan`` reads: every second device runs the older generation, two in three another deployment."""
     old = canonical_json(document("registry.example/vision:1"))
     published = read_spec(old)
-    running = _MAKE(published, 1, content_digest(published)).manifest
+    running = _MAKE(published, 1, content_digest(published), ["any"], {}).manifests["any"]
     other = running.model_copy(update={"deployment": "other"})
     found = [
         (_TOPICS.topic(channels.SPEC, deployment=NAME), old),

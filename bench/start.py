@@ -47,7 +47,7 @@ def fill(data: Path, specs: int, devices: int) -> None:
     """A store as a running fleet leaves it behind: everything deployed, every manifest in the outbox."""
     data.mkdir(parents=True)
     store, renderers = SqlStore(sqlite_url(data)), load_renderers()
-    context = Context(TOPICS, "2026-01-01T00:00:00.000Z", frozenset(renderers.kinds), 1024 * 1024)
+    context = Context(TOPICS, "2026-01-01T00:00:00.000Z", 1024 * 1024)
     unit = Unit()
     names = [f"edge-{number:03}" for number in range(devices)]
     for name in names:

@@ -6,65 +6,28 @@ specs in one call each sees what the one before it reserved, as the orchestrator
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cli.manifest_diff import Difference, difference, images
+from cli.plan_rendering import Make, Rendering
 from cli.retained import State
 from orchestrator.assignment import place_spec
-from orchestrator.charts.archive import ChartArchive
 from orchestrator.decide_spec import content_digest
 from orchestrator.decision import Context, Decision, apply
 from orchestrator.model import DeploymentRecord, Fleet, SpecRecord
 from orchestrator.placement import Placement, holders_of, waiting_for
-from orchestrator.rendering.manifests import ANY_DEVICE, ManifestFactory, fetch_charts
 from orchestrator.rendering.port import RenderError
 from orchestrator.rendering.registry import load_renderers
 from topics.channels import Topics
-from topics.codec import MAX_PAYLOAD_BYTES, digest_of, encode, seal
-from topics.documents.manifest import Manifest
-from topics.documents.spec import DeploymentSpec, HelmChart
+from topics.codec import MAX_PAYLOAD_BYTES, digest_of
+from topics.documents.spec import DeploymentSpec
 from topics.errors import Reason
 
 Change = Literal["new", "changed", "same", "unchanged", "pending", "kept", "removed"]
 """What a device gets: its first manifest, other objects, the same objects under a new generation, nothing (it
 has this generation), the manifest it still lacks, nothing because it cannot take this generation, its end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A chart that would be fetched by the orchestrator; ``size`` of the archive in bytes."""
-
-    component: str
-    name: str
-    version: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rendering:
-    """The new generation, rendered: the manifest of any device, and the charts it was made from."""
-
-    manifest: Manifest
-    charts: tuple[Chart, ...] = ()
-
-
-Make = Callable[[DeploymentSpec, int, str], Rendering]
-"""Renders a spec's generation, given its content digest. Raises ``RenderError``."""
-
-
-def rendering_with(fetch: Callable[[HelmChart], ChartArchive]) -> Make:
-    """Renders with the installed renderers and these charts (``ChartStore.fetch``)."""
-    renderers = load_renderers()
-
-    def make(spec: DeploymentSpec, generation: int, content: str) -> Rendering:
-        archives = fetch_charts(spec, fetch)
-        factory = ManifestFactory(spec, generation, content, renderers, archives)
-        charts = tuple(Chart(name, item.name, item.version, len(item.data)) for name, item in archives.items())
-        return Rendering(factory.manifest_for(ANY_DEVICE), charts)
-
-    return make
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +93,8 @@ def make_plan(
 ) -> Plan:
     """The plan for one spec on this fleet; ``devices`` restricts what is shown and not what is placed."""
     fleet, known = state.fleet, state.in_force(spec.name)
+    if not fleet.offers:
+        fleet.offers = load_renderers().offers
     content, digest = content_digest(spec), digest_of(payload)
     changed = known is None or known.deleted or known.content != content
     before = known.generation if known is not None and not known.deleted else 0
@@ -151,7 +116,7 @@ def make_plan(
     return plan
 
 
-_CONTEXT = Context(Topics(), "", frozenset(), MAX_PAYLOAD_BYTES)
+_CONTEXT = Context(Topics(), "", MAX_PAYLOAD_BYTES)
 """Topics and time play no part: what would be published is not looked at."""
 
 
@@ -189,42 +154,50 @@ def _why_leaving(fleet: Fleet, record: SpecRecord, device: str, placement: Place
 
 
 def _render(plan: Plan, state: State, record: SpecRecord, make: Make) -> None:
-    """Render if anybody lacks it, and compare with what each device has: once for each content that is there."""
-    lacking = [item for item in plan.targets if item.change in ("new", "changed", "pending")]
+    """Render for who lacks it, and compare with what each device has: once for each pair of contents."""
+    lacking = [item.device for item in plan.targets if item.change in ("new", "changed", "pending")]
     if not lacking:
         return
     assert record.spec is not None, "a plan is made for a spec"
+    known = state.fleet.capabilities_of(lacking)
     try:
-        rendering = make(record.spec, record.generation, record.content_digest)
+        rendering = make(record.spec, record.generation, record.content_digest, lacking, known)
     except RenderError as error:
         plan.problems = error.reasons
         return
     plan.rendering = rendering
-    longest = max((item.device for item in lacking), key=len)
-    plan.manifest_bytes = len(seal(encode(rendering.manifest.model_copy(update={"device": longest}))))
-    if plan.manifest_bytes > MAX_PAYLOAD_BYTES:
-        plan.problems = (
-            Reason(
-                path="spec.components", code="oversize",
-                message=f"the manifest has {plan.manifest_bytes} bytes, a message may have {MAX_PAYLOAD_BYTES}",
-                hint="split the spec, or move large data out of the chart",
-            ),
-        )  # fmt: skip
-    groups: dict[int, tuple[Change, int | None]] = {}
+    plan.manifest_bytes = rendering.size or None
+    _refuse(plan, rendering)
+    groups: dict[tuple[int, ...], tuple[Change, int | None]] = {}
     had: set[str] = set()
     for place, item in enumerate(plan.targets):
         if item.change != "changed":
             continue
-        content = state.manifests[plan.name, item.device]
-        known = groups.get(id(content))
-        if known is None:
-            found = difference(content.manifest, rendering.manifest)
+        content, manifest = state.manifests[plan.name, item.device], rendering.manifests[item.device]
+        # Devices that agree share what they are given.
+        parts = (id(content), *map(id, manifest.initialization), *map(id, manifest.components))
+        group = groups.get(parts)
+        if group is None:
+            found = difference(content.manifest, manifest)
             had |= images(content.manifest)
-            known = groups[id(content)] = ("changed", len(plan.differences)) if found else ("same", None)
+            group = groups[parts] = ("changed", len(plan.differences)) if found else ("same", None)
             if found:
                 plan.differences.append(found)
-        plan.targets[place] = replace(item, change=known[0], group=known[1])
-    plan.new_images = tuple(sorted(images(rendering.manifest) - had))
+        plan.targets[place] = replace(item, change=group[0], group=group[1])
+    distinct = {id(manifest): manifest for manifest in rendering.manifests.values()}
+    plan.new_images = tuple(sorted(set().union(*(images(manifest) for manifest in distinct.values())) - had))
+
+
+def _refuse(plan: Plan, rendering: Rendering) -> None:
+    """Devices that can have no manifest: they keep what they have, and those that have nothing get nothing."""
+    plan.refused = dict(sorted({**plan.refused, **rendering.refused}.items()))
+    targets = []
+    for item in plan.targets:
+        if item.device not in rendering.refused:
+            targets.append(item)
+        elif item.generation:
+            targets.append(replace(item, change="kept", why="keeps what it has"))
+    plan.targets = targets
 
 
 def _remark(plan: Plan, state: State, record: SpecRecord, payload: bytes) -> None:

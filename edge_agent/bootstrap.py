@@ -10,6 +10,7 @@ from edge_agent.adapters.journal import open_journal
 from edge_agent.adapters.system import Correction, DeviceProbe, Told, as_measured
 from edge_agent.appliers import port
 from edge_agent.appliers.registry import load_applier
+from edge_agent.appliers.several import SeveralAppliers
 from edge_agent.config import Config
 from edge_agent.epochs import Epochs
 from edge_agent.probe.runtimes import RuntimeSources
@@ -38,11 +39,11 @@ def build(config: Config) -> AgentService:
     _make(config.data)
     lock = DataFolderLock(config.data)
     try:
-        applier = load_applier(config.applier, config.applier_options)
+        applier = _applier(config)
         probe = device_probe(config, applier)
     except port.OptionError as error:
         lock.release()
-        raise OptionError(f"--applier {config.applier}: {error}") from error
+        raise OptionError(f"--applier {','.join(config.appliers)}: {error}") from error
     except OptionError:
         lock.release()
         raise
@@ -70,6 +71,12 @@ def build(config: Config) -> AgentService:
         clock=SystemClock(),
         alive=SignOfLife(config.data),
     )
+
+
+def _applier(config: Config) -> port.Applier:
+    """The applier, or one of all of them if there are several."""
+    appliers = {name: load_applier(name, options) for name, options in config.appliers.items()}
+    return SeveralAppliers(appliers) if len(appliers) > 1 else next(iter(appliers.values()))
 
 
 def device_probe(config: Config, applier: port.Applier) -> DeviceProbe:

@@ -17,7 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from topics.codec import check_depth, check_size, parse_json
 from topics.documents.base import Document, Int64, as_contract_error
-from topics.documents.device import Capabilities, Cpu, Interface, Peripheral, Runtime, Volume
+from topics.documents.device import Capabilities, Cpu, Forbidden, Interface, Peripheral, Policy, Runtime, Volume
 from topics.errors import ContractError
 from topics.identifiers import DeviceId, LabelKey, LabelValue
 from topics.quantity import parse_quantity
@@ -80,6 +80,11 @@ class _Runtime(Runtime):
     storage: Size | None = None
 
 
+class _Policy(Policy):
+    model_config = _STRICT
+    forbid: tuple[Forbidden, ...] = ()
+
+
 class Additions(Document):
     """What the device has beside what is measured."""
 
@@ -101,6 +106,7 @@ class Overrides(Additions):
     model: str | None = None
     serial: str | None = None
     gateway: DeviceId | None = None
+    policy: _Policy | None = None
 
 
 class CapabilitiesOverlay(Document):

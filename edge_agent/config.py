@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edge_agent.deliberation import Policy
-from edge_agent.service import PROBE_SECONDS, AgentSettings
+from edge_agent.settings import PROBE_SECONDS, AgentSettings
 from topics.channels import Topics
 from topics.documents.device import HEARTBEAT_SECONDS
 from topics.identifiers import check_device_id, check_label_key, check_label_value
@@ -15,6 +16,8 @@ from topics.program.options import BROKER_OPTIONS, LOG_OPTIONS, Option, OptionEr
 from topics.transport.settings import BrokerSettings, broker_settings
 
 PROGRAM = "fleetbus-agent"
+_ON_CLUSTERS = frozenset({"kubernetes", "helm-release"})
+"""Appliers that take the device's kubeconfig."""
 _DESCRIPTION = (
     "Runs on an edge device: takes the manifests that the orchestrator publishes for it through their stages, "
     "keeps them healthy, and reports every transition."
@@ -43,8 +46,18 @@ OPTIONS: tuple[Option, ...] = (
     Option("gateway", "id of the device through which this one is reached", check_device_id),
     Option("capabilities", "file (JSON or TOML) that adds to what is measured of the device, or overrides it", Path),
     Option("kubeconfig", "kubeconfig of the device's cluster (default: KUBECONFIG, the pod's account, or k3s)", Path),
-    Option("applier", "what manifests are applied with", default="directory"),
+    Option(
+        "applier",
+        "what manifests are applied with; several, each for its own types of components",
+        default=("directory",),
+        listed=True,
+    ),
     Option("manifests", "directory applier: folder that k3s or the kubelet watches (default: DATA/manifests)", Path),
+    Option(
+        "applier-option",
+        "option of an applier, as its documentation names it; with several, APPLIER.KEY=VALUE",
+        repeated=True,
+    ),
     Option("prune-grace", "directory applier: seconds between emptying and deleting a file"),
     Option("health-every", "seconds between health checks", _seconds, default=10.0),
     Option("measure-every", "seconds between measurements of the device", _seconds, default=PROBE_SECONDS),
@@ -62,8 +75,9 @@ class Config:
     broker: BrokerSettings
     topics: Topics
     data: Path
-    applier: str
-    applier_options: dict[str, str]
+    appliers: dict[str, dict[str, str]]
+    """The options of each applier by its name, in the order in which they were given."""
+
     labels: dict[str, str] = field(default_factory=dict)
     gateway: str | None = None
     capabilities: Path | None = None
@@ -97,8 +111,7 @@ def read_config(arguments: Sequence[str] | None, environment: Mapping[str, str])
         broker=broker,
         topics=topics,
         data=data,
-        applier=values["applier"],
-        applier_options=_applier_options(data, values["applier"], values["manifests"], values["prune_grace"]),
+        appliers=_applier_options(data, values),
         labels=labels,
         gateway=values["gateway"],
         capabilities=values["capabilities"],
@@ -108,10 +121,42 @@ def read_config(arguments: Sequence[str] | None, environment: Mapping[str, str])
     )
 
 
-def _applier_options(data: Path, applier: str, manifests: Path | None, grace: str | None) -> dict[str, str]:
+def _applier_options(data: Path, values: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    names: tuple[str, ...] = values["applier"]
+    if len(set(names)) != len(names):
+        raise OptionError(f"--applier: {', '.join(names)} names one twice")
+    told = _told(names, values["applier_option"])
+    return {name: {**_own_options(name, data, values), **told[name]} for name in names}
+
+
+def _own_options(name: str, data: Path, values: Mapping[str, Any]) -> dict[str, str]:
+    """What an applier gets of the agent's other options; one that is not part of Fleetbus gets a folder."""
+    if name == "compose":
+        return {"projects": str(data / "compose"), "device": values["device"]}
     options = {"staging": str(data / "staging")}
-    if manifests is not None or applier == "directory":
+    alone = len(values["applier"]) == 1
+    manifests, kubeconfig, grace = values["manifests"], values["kubeconfig"], values["prune_grace"]
+    if name == "directory" or (alone and manifests is not None):
         options["manifests"] = str(manifests if manifests is not None else data / "manifests")
-    if grace is not None:
+    if grace is not None and (alone or name == "directory"):
         options["prune-grace"] = grace
+    if kubeconfig is not None and name in _ON_CLUSTERS:
+        options["kubeconfig"] = str(kubeconfig)
     return options
+
+
+def _told(names: tuple[str, ...], given: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """``--applier-option`` by applier: ``KEY`` is for the only one, ``APPLIER.KEY`` for that one."""
+    told: dict[str, dict[str, str]] = {name: {} for name in names}
+    for key, value in given.items():
+        name, dot, rest = key.partition(".")
+        if dot and name in told:
+            told[name][rest] = value
+        elif len(names) == 1:
+            told[names[0]][key] = value
+        else:
+            raise OptionError(
+                f"--applier-option: {key!r} does not say for which applier it is; write APPLIER.{key}=… with one of "
+                f"{', '.join(names)}"
+            )
+    return told

@@ -27,6 +27,12 @@ def reported(draft: Draft, event: HealthReported) -> None:
         draft.move(Trigger.RECOVER)
         draft.timer(TimerKind.HEALTH, draft.context.health_seconds)
         draft.timer(TimerKind.STABLE, draft.context.stable_seconds)
+    elif event.noticed:
+        # Out of turn: the look that decides about a repair is still to come, after its pause.
+        return
+    elif draft.record.current.drift == "report":
+        # Somebody changed it on purpose, for all we know: it is said and not touched.
+        draft.timer(TimerKind.HEALTH, draft.context.health_seconds)
     elif draft.record.heals < draft.context.max_heals:
         draft.change(heals=draft.record.heals + 1)
         configure(draft, fetch=True)

@@ -15,6 +15,8 @@ def due(draft: Draft, event: TimerDue) -> None:
             _retry(draft)
         case TimerKind.HEALTH:
             _look(draft)
+        case TimerKind.NOTICE:
+            _look(draft, noticed=True)
         case TimerKind.STABLE:
             if draft.record.state is State.DEPLOYED:
                 draft.change(heals=0, attempt=1)
@@ -54,6 +56,6 @@ def begin_again(draft: Draft) -> None:
     draft.start(Step.CHECK)
 
 
-def _look(draft: Draft) -> None:
+def _look(draft: Draft, *, noticed: bool = False) -> None:
     if draft.record.state in (State.DEPLOYED, State.DEGRADED):
-        draft.effect(CheckHealth(draft.record.current.generation))
+        draft.effect(CheckHealth(draft.record.current.generation, noticed))

@@ -17,6 +17,7 @@ class TimerKind(StrEnum):
     RETRY = "retry"
     HEALTH = "health"
     STABLE = "stable"
+    NOTICE = "notice"
 
 
 # -- events --------------------------------------------------------------------------------------
@@ -89,10 +90,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class HealthReported:
-    """What the applier found of a generation."""
+    """What the applier found of a generation. ``noticed``: it was asked because the runtime had changed, out of turn."""
 
     generation: int
     findings: tuple[Finding, ...]
+    noticed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +160,10 @@ class CancelWork:
 
 @dataclass(frozen=True, slots=True)
 class CheckHealth:
-    """Ask the applier for the health of a generation."""
+    """Ask the applier for the health of a generation; ``noticed`` goes into the answer."""
 
     generation: int
+    noticed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from topics.allocation import NOTHING, Share
 from topics.documents.command import CommandOutcome
+from topics.documents.spec import Drift
 from topics.documents.status import ComponentStatus, Failure
 from topics.lifecycle import State, Trigger
 
@@ -39,7 +40,8 @@ class Plan:
     """What decisions need to know of a manifest; the manifest itself stays in the journal.
 
     ``remove`` marks a tombstone, ``initializes`` says that there are initialization objects,
-    ``manual`` asks for activation by command, ``share`` is what it is promised of the device.
+    ``manual`` asks for activation by command, ``share`` is what it is promised of the device, ``drift`` says
+    whether one that became unhealthy is repaired.
     """
 
     generation: int
@@ -49,6 +51,7 @@ class Plan:
     initializes: bool = False
     manual: bool = False
     share: Share = NOTHING
+    drift: Drift = "heal"
 
 
 @dataclass(frozen=True, slots=True)

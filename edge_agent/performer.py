@@ -6,6 +6,7 @@ records or the journal.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from topics.program.logs import EventLog
 PROGRESS_SECONDS = 0.5
 """The least time between two progress messages of a deployment."""
 
+CLOSE_SECONDS = 2.0
+"""How long an applier may take to let go of its connections when the agent ends."""
+
 _PROBE = "(probe)"  # no deployment can be called so
 
 
@@ -31,6 +35,13 @@ class Happened:
 
     deployment: str
     event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """The runtime says that something of a deployment may have changed."""
+
+    deployment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,7 @@ class NotProbed:
     problem: str
 
 
-News: TypeAlias = Happened | Progressed | Probed | NotProbed
+News: TypeAlias = Happened | Noticed | Progressed | Probed | NotProbed
 
 
 class Performer:
@@ -81,6 +92,7 @@ class Performer:
         self._report = report
         self._clock = clock
         self._log = log
+        self._looks: set[str] = set()
         self.capabilities: Capabilities = self._measure()
 
     def start(self, name: str, effect: StartWork, payload: bytes, *, runs_already: bool) -> None:
@@ -108,9 +120,14 @@ class Performer:
         self._executor.submit(name, job)
 
     def check_health(self, name: str, effect: CheckHealth, payload: bytes) -> None:
-        def job(cancelled: CancelCheck) -> None:
-            self._report(Happened(name, look(effect.generation, payload, self._applier, self._log)))
+        if effect.noticed and name in self._looks:
+            return  # a look that has not begun yet sees what this one would
 
+        def job(cancelled: CancelCheck) -> None:
+            self._looks.discard(name)
+            self._report(Happened(name, look(effect, payload, self._applier, self._log)))
+
+        self._looks.add(name)
         self._executor.submit(name, job)
 
     def discard(self, name: str, generation: int) -> None:
@@ -122,6 +139,10 @@ class Performer:
                 self._log.warning("not discarded", deployment=name, generation=generation, reason=str(error))
 
         self._executor.submit(name, job)
+
+    def watch(self) -> None:
+        """Let the runtime say, as ``Noticed``, when something of a deployment may have changed."""
+        self._applier.watch(lambda name: self._report(Noticed(name)))
 
     def cancel(self, name: str) -> None:
         self._executor.cancel((name,))
@@ -143,6 +164,10 @@ class Performer:
 
     def stop(self) -> None:
         self._executor.stop()
+        # A runtime that does not answer must not hold the process up.
+        closing = threading.Thread(target=self._applier.close, name="closing", daemon=True)
+        closing.start()
+        closing.join(CLOSE_SECONDS)
 
     def _measure(self) -> Capabilities:
         time_of_measurement = self._clock.wall()

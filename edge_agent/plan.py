@@ -18,6 +18,7 @@ def plan_of(manifest: Manifest, digest: str) -> Plan:
         initializes=bool(manifest.initialization),
         manual=manifest.activation == "manual",
         share=share_of(manifest.requirements),
+        drift=manifest.drift,
     )
 
 

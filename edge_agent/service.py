@@ -9,11 +9,10 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from edge_agent.appliers.port import Applier
-from edge_agent.deliberation import Deliberation, Policy
+from edge_agent.deliberation import Deliberation
 from edge_agent.epochs import SESSIONS_PER_BOOT, Epochs
 from edge_agent.happenings import (
     CancelWork,
@@ -30,12 +29,12 @@ from edge_agent.incoming import read, read_question
 from edge_agent.measuring import Measuring
 from edge_agent.model import Deployment, Step
 from edge_agent.outbox import OutboxPump
-from edge_agent.performer import Happened, News, NotProbed, Performer, Probed, Progressed
+from edge_agent.performer import Happened, News, Noticed, NotProbed, Performer, Probed, Progressed
 from edge_agent.ports import Clock, Executor, Journal, Probe
 from edge_agent.reports import Reports
+from edge_agent.settings import AgentSettings
 from topics import __version__, channels
 from topics.channels import Topics
-from topics.documents.device import HEARTBEAT_SECONDS
 from topics.errors import ContractError
 from topics.program import failpoints
 from topics.program.inbox import Inbox
@@ -49,19 +48,10 @@ FLUSH_SECONDS = 0.25
 """How long a delivered message may stay in the outbox: a kill in between sends it once more."""
 FLUSH_MANY = 100
 STOP_SECONDS = 3.0
-PROBE_SECONDS = 600.0
+NOTICE_SECONDS = 0.5
+"""How long after a notice of the runtime its health is asked for: one change is seldom alone."""
 
 Item: TypeAlias = BusEvent | News
-
-
-@dataclass(frozen=True, slots=True)
-class AgentSettings:
-    """Who the agent is and how often it does what."""
-
-    device: str
-    heartbeat_seconds: float = HEARTBEAT_SECONDS
-    probe_seconds: float = PROBE_SECONDS
-    policy: Policy = field(default_factory=Policy)
 
 
 class AgentService:
@@ -126,6 +116,7 @@ class AgentService:
         for name in list(self.records):
             self._minds.consider(name, Resumed())
         self._perform(self._commit([]))
+        self._performer.watch()
         self._bus.start()
 
     def run(self) -> None:
@@ -186,6 +177,8 @@ class AgentService:
                 self._pump.confirm(item.token)
             case Happened():
                 self._minds.consider(item.deployment, item.event)
+            case Noticed():
+                self._notice((item.deployment, TimerKind.NOTICE))
             case Progressed():
                 self._publish_progress(item)
             case Probed():
@@ -198,6 +191,10 @@ class AgentService:
                 if item.reason != self._offline_because:
                     self._offline_because = item.reason
                     self._log.warning("broker not connected", reason=item.reason)
+
+    def _notice(self, timer: tuple[str, TimerKind]) -> None:
+        if timer not in self._timers:  # notices that follow must not put it off for ever
+            self._timers.set(timer, self._clock.monotonic() + NOTICE_SECONDS, timer)
 
     def _read(self, message: Received) -> None:
         try:

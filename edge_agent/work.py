@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from edge_agent.appliers.port import Applier, ApplyError, CancelCheck, ProgressReport
-from edge_agent.happenings import Finding, HealthReported, HealthUnknown, WorkDone, WorkFailed
+from edge_agent.happenings import CheckHealth, Finding, HealthReported, HealthUnknown, WorkDone, WorkFailed
 from edge_agent.model import Step, Work
 from topics.allocation import Holdings, Share, share_of, shortages
 from topics.codec import decode
 from topics.documents.device import Capabilities
 from topics.documents.manifest import Manifest
 from topics.errors import Reason
+from topics.policy import violations
 from topics.program import failpoints
 from topics.program.logs import EventLog
 from topics.requirements import unmet, unsupported
@@ -57,16 +58,16 @@ def perform(
     return WorkDone(work.number)
 
 
-def look(generation: int, payload: bytes, applier: Applier, log: EventLog) -> HealthReported | HealthUnknown:
+def look(asked: CheckHealth, payload: bytes, applier: Applier, log: EventLog) -> HealthReported | HealthUnknown:
     """The health of a generation."""
     try:
         findings = applier.health(decode(Manifest, payload))
     except ApplyError as error:
-        return HealthUnknown(generation, error.code, str(error))
+        return HealthUnknown(asked.generation, error.code, str(error))
     except Exception as error:
         log.error(_UNKNOWN, trace=True, step="health")  # noqa: TRY400  # an EventLog
-        return HealthUnknown(generation, BUG, f"{type(error).__name__}: {error}")
-    return HealthReported(generation, tuple(Finding(*finding) for finding in findings))
+        return HealthUnknown(asked.generation, BUG, f"{type(error).__name__}: {error}")
+    return HealthReported(asked.generation, tuple(Finding(*finding) for finding in findings), asked.noticed)
 
 
 def suits_device(manifest: Manifest, capabilities: Capabilities, free: Share | None) -> None:
@@ -77,6 +78,8 @@ def suits_device(manifest: Manifest, capabilities: Capabilities, free: Share | N
     """
     types = {component.type for component in manifest.components}
     reasons = (*unmet(manifest.requirements, capabilities), *unsupported(types, capabilities))
+    if capabilities.policy is not None:
+        reasons += violations(capabilities.policy, manifest)
     if reasons:
         raise ApplyError(reasons[0].code, _sentences(reasons), retryable=False)
     if free is not None:

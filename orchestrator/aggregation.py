@@ -39,16 +39,19 @@ def aggregate(fleet: Fleet, spec: SpecRecord) -> AggregateStatus:
     counts = Counter(standing.values())
     leaving = [] if spec.deleted else [record.device for record in deployments.values() if record.removing]
     behind = [
-        record.device
+        record
         for record in deployments.values()
-        if record.assigned < spec.generation and not record.removing and standing[record.device] == WAITING
+        if not record.removing
+        and standing[record.device] == WAITING
+        and (record.assigned < spec.generation or fleet.unrendered.of(spec.name, spec.generation, record.device))
     ]
     # A device that is being taken off may be offline for ever, and one that cannot take this generation keeps an
     # older one: both are shown, and hold nobody up.
-    placed = counts - Counter(standing[device] for device in (*leaving, *behind))
+    placed = counts - Counter(standing[device] for device in (*leaving, *(record.device for record in behind)))
     phase, message = _phase(spec, placed, len(deployments) - len(leaving) - len(behind), refused, awaited)
-    if behind and not spec.deleted:
-        message += f"; {len(behind)} keep an older generation because they cannot take this one"
+    older = sum(1 for record in behind if record.desired_generation)
+    if older and not spec.deleted:
+        message += f"; {older} keep an older generation because they cannot take this one"
     listed = sorted(deployments.values(), key=lambda record: (standing[record.device] == State.DEPLOYED, record.device))
     room = TEXT_BUDGET // max(1, min(len(listed), MOST_DEVICES))
     return AggregateStatus(

@@ -41,8 +41,10 @@ def place_again(fleet: Fleet, name: str, device: str, context: Context) -> Decis
     holds = record is not None and not record.removing
     selected = matcher.selects(subject)
     reasons: tuple[Reason, ...] = ()
+    unrendered: tuple[Reason, ...] = ()
     if selected:
         reasons = matcher.reasons(fleet.ledger, subject)
+        unrendered = fleet.unrendered.of(name, spec.generation, device)
     elif holds:
         reasons = matcher.not_selected(subject)
     if holds and is_misfit(reasons) and matcher.agents.on_mismatch == "remove":
@@ -53,11 +55,12 @@ def place_again(fleet: Fleet, name: str, device: str, context: Context) -> Decis
         if matcher.agents.count != "all":
             decision.replaced.append(name)
         reasons = reasons if selected else ()
-    elif selected and not reasons and (holds or is_wanted(fleet, spec)):
+    elif selected and not reasons and not unrendered and (holds or is_wanted(fleet, spec)):
         why = record.assignment.why if holds and record is not None else why_joined(fleet, spec)
         adopt(fleet, spec, {device: why}, fleet.of_spec(name), decision)
-    if reasons != fleet.refusals.of_spec(name).get(device, ()):
-        decision.refusals.append((name, device, reasons))
+    refused = reasons + unrendered
+    if refused != fleet.refusals.of_spec(name).get(device, ()):
+        decision.refusals.append((name, device, refused))
     if decision.records or decision.refusals or ((selected or holds) and name not in fleet.refusals):
         decision.touched.add(name)
         decision.restated.add(name)

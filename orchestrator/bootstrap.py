@@ -10,6 +10,7 @@ from orchestrator.adapters.render_pool import ThreadedRenderPool
 from orchestrator.adapters.sql_store import SqlStore, sqlite_url
 from orchestrator.charts.store import ChartStore
 from orchestrator.inbound import SUBSCRIBED
+from orchestrator.packages.store import PackageStore
 from orchestrator.rendering.registry import load_renderers
 from orchestrator.service import Orchestrator
 from topics import __version__
@@ -37,7 +38,7 @@ def build(options: Mapping[str, Any]) -> Orchestrator:
     data: Path = options["data"]
     data.mkdir(parents=True, exist_ok=True)
     renderers = load_renderers()
-    charts = ChartStore(data / "charts", local_root=options["charts"], credentials_file=options["registry_config"])
+    charts, packages = _stores(data / "charts", options)
 
     def connection(orchestrator: Orchestrator) -> MqttBus:
         return MqttBus(
@@ -54,10 +55,25 @@ def build(options: Mapping[str, Any]) -> Orchestrator:
     return Orchestrator(
         topics=topics,
         store=SqlStore(sqlite_url(data)),
-        renderers=ThreadedRenderPool(renderers, charts, options["max_packet"] - _HEADROOM),
+        renderers=ThreadedRenderPool(renderers, charts, packages, options["max_packet"] - _HEADROOM),
         clock=SystemClock(),
         bus=connection,
-        component_kinds=frozenset(renderers.kinds),
+        offers=renderers.offers,
         max_payload_bytes=options["max_packet"] - _HEADROOM,
         version=__version__,
     )
+
+
+def _stores(cache: Path, options: Mapping[str, Any]) -> tuple[ChartStore, PackageStore]:
+    credentials, authorities = options["registry_config"], options["registry_ca_file"]
+    try:
+        charts = ChartStore(
+            cache,
+            local_root=options["charts"],
+            credentials_file=credentials,
+            ca_file=authorities,
+            keyring=options["chart_keyring"],
+        )
+        return charts, PackageStore(cache, credentials_file=credentials, ca_file=authorities)
+    except OSError as error:
+        raise ValueError(f"--registry-ca-file {authorities}: {error}; it must hold certificates in PEM") from error

@@ -21,6 +21,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("id", "name of this orchestrator's session at the broker", default="main"),
     Option("charts", "folder that relative chart paths start from (default: the working directory)", Path),
     Option("registry-config", "credentials for chart registries, as in Docker's config.json", Path),
+    Option("registry-ca-file", "authorities (PEM) to trust for charts and packages, beside the usual ones", Path),
+    Option(
+        "chart-keyring", "public keys (binary OpenPGP); with it only charts that one of them signed are taken", Path
+    ),
     Option("max-packet", "largest MQTT packet in bytes that the broker takes", _positive, default=MAX_PAYLOAD_BYTES),
     *LOG_OPTIONS,
 )

@@ -17,7 +17,7 @@ from orchestrator.decision import (
     RenderFailed,
     RetryRender,
 )
-from orchestrator.model import CommandRecord, Fleet, Problem, SpecRecord
+from orchestrator.model import CommandRecord, DeploymentRecord, Fleet, Problem, SpecRecord
 from topics.codec import digest_of
 from topics.documents.command import DEVICE_ACTIONS, Action, OperatorCommand
 from topics.errors import ContractError
@@ -31,12 +31,13 @@ def decide_rendered(fleet: Fleet, event: Rendered, context: Context) -> Decision
         return decision  # overtaken by a newer generation, a deletion or a pause; each asks again itself
     if spec.pins and event.pins != spec.pins:
         # Two renders were under way when a tag moved. Devices of one generation get the same chart.
-        decision.effects.append(Render(spec.name, spec.generation, tuple(sorted(event.manifests))))
+        again = tuple(sorted({*event.manifests, *event.refused}))
+        decision.effects.append(Render(spec.name, spec.generation, again))
         return decision
     share = fleet.matcher(spec).needed
     for device, payload in event.manifests.items():
-        deployment = fleet.deployment(event.name, device)
-        if deployment is None or deployment.removing or deployment.assigned != event.generation:
+        deployment = _waiting(fleet, event, device)
+        if deployment is None:
             continue
         publication = outbound.manifest(context, event.name, device, payload)
         decision.publications.append(publication)
@@ -48,6 +49,8 @@ def decide_rendered(fleet: Fleet, event: Rendered, context: Context) -> Decision
                 assignment=replace(deployment.assignment, share=share),
             )
         )
+        decision.rendered.append((event.name, event.generation, device, ()))
+    _refuse(fleet, spec, event, decision)
     if spec.problem is not None:
         _answer(replace(spec, problem=None, pins=event.pins), decision)
     elif spec.pins != event.pins:
@@ -55,6 +58,32 @@ def decide_rendered(fleet: Fleet, event: Rendered, context: Context) -> Decision
     decision.touched.add(event.name)
     decision.note("manifests published", deployment=spec.name, generation=spec.generation, devices=len(event.manifests))
     return decision
+
+
+def _waiting(fleet: Fleet, event: Rendered, device: str) -> DeploymentRecord | None:
+    """The deployment, if it still lacks what was rendered. A device that has this generation keeps it: the same
+    rendered later may be other bytes (a label changed), and a generation never stands for two contents."""
+    deployment = fleet.deployment(event.name, device)
+    if deployment is None or deployment.removing or deployment.assigned != event.generation:
+        return None
+    return deployment if deployment.desired_generation < event.generation else None
+
+
+def _refuse(fleet: Fleet, spec: SpecRecord, event: Rendered, decision: Decision) -> None:
+    """Devices that this generation cannot be rendered for: said with every reason; they keep what they have. Where
+    the spec wants a number of devices, others are chosen in their place."""
+    refused = {device: why for device, why in event.refused.items() if _waiting(fleet, event, device) is not None}
+    for device, reasons in refused.items():
+        decision.rendered.append((event.name, event.generation, device, reasons))
+        decision.refusals.append((event.name, device, reasons))
+        decision.note(
+            "cannot be rendered for device", warning=True, deployment=spec.name, device=device,
+            generation=event.generation, reasons=[str(reason) for reason in reasons[:5]],
+        )  # fmt: skip
+    if refused:
+        decision.answered.add(spec.name)
+        if fleet.matcher(spec).agents.count != "all":
+            decision.replaced.append(spec.name)
 
 
 def decide_render_failed(fleet: Fleet, event: RenderFailed, context: Context) -> Decision:

@@ -9,6 +9,7 @@ from orchestrator.answers import MOST_REASONS
 from orchestrator.assignment import place_spec
 from orchestrator.decision import Context, Decision
 from orchestrator.model import Fleet, SpecRecord
+from orchestrator.offers import Offers, unrenderable
 from orchestrator.placement import refusals_of
 from orchestrator.removal import clear_margo, finish_if_gone, remove_from
 from topics import channels
@@ -36,7 +37,7 @@ def decide_spec(fleet: Fleet, name: str, payload: bytes, context: Context) -> De
         return again
     try:
         document = read_document(payload, name=name, limit=context.max_payload_bytes)
-        _check_renderers(document.spec, context)
+        _check_renderers(document.spec, fleet.offers)
     except ContractError as error:
         return _reject(known, name, digest, error.reasons, context)
     return _accept(fleet, known, document, digest, context)
@@ -164,16 +165,11 @@ def _clear_margo(fleet: Fleet, known: SpecRecord, context: Context, decision: De
             clear_margo(known.name, device, context, decision)
 
 
-def _check_renderers(spec: DeploymentSpec, context: Context) -> None:
-    reasons = [
-        Reason(
-            path=f"spec.components[{index}].{component.kind}", code="no-renderer",
-            message=f"no renderer is installed for {component.kind!r} components",
-            required=component.kind, available=",".join(sorted(context.component_kinds)),
-            hint=f"use one of: {', '.join(sorted(context.component_kinds))}",
-        )
-        for index, component in enumerate(spec.spec.components)
-        if component.kind not in context.component_kinds
-    ]  # fmt: skip
+def _check_renderers(spec: DeploymentSpec, offers: Offers) -> None:
+    reasons = []
+    for index, component in enumerate(spec.spec.components):
+        reason = unrenderable(component, offers)
+        if reason is not None:
+            reasons.append(reason.model_copy(update={"path": f"spec.components[{index}].{reason.path}"}))
     if reasons:
         raise ContractError(reasons)

@@ -19,8 +19,6 @@ class Context:
 
     topics: Topics
     wall: str
-    component_kinds: frozenset[str]
-    """The component kinds that a renderer is installed for."""
     max_payload_bytes: int
 
 
@@ -29,12 +27,13 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Manifests of one generation, as payload per device."""
+    """Manifests of one generation, as payload per device; ``refused`` are the devices that can have none, and why."""
 
     name: str
     generation: int
     manifests: Mapping[str, bytes]
     pins: tuple[tuple[str, str], ...] = ()
+    refused: Mapping[str, tuple[Reason, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +175,8 @@ class Decision:
     """Per spec that was placed anew: the devices that cannot take it."""
     refusals: list[tuple[str, str, tuple[Reason, ...]]] = field(default_factory=list)
     """Spec, device, reasons (none: it can take it), where a single device was looked at."""
+    rendered: list[tuple[str, int, str, tuple[Reason, ...]]] = field(default_factory=list)
+    """Spec, generation, device, why it can have no manifest of it (nothing: it has one)."""
     described: list[str] = field(default_factory=list)
     """Devices that say what they are for the first time, or are something else now."""
     replaced: list[str] = field(default_factory=list)
@@ -205,6 +206,8 @@ def apply(fleet: Fleet, decision: Decision) -> list[str]:
                 fleet.put_command(record)
     for name, device in decision.dropped:
         fleet.drop_deployment(name, device)
+    for outcome in decision.rendered:
+        fleet.unrendered.put(*outcome)
     for name, refused in decision.placements.items():
         fleet.refusals.put_spec(name, refused)
     for name, device, reasons in decision.refusals:

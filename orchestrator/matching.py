@@ -12,17 +12,15 @@ from topics.eligibility import Subject, compile_references, compile_selector, un
 from topics.errors import Reason
 from topics.requirements import compile_requirements, unsupported
 
-MANIFEST_TYPE = "kubernetes"
-"""What both renderers of this version produce: Kubernetes objects."""
-
 ROOM_CODES = frozenset({"cpu-left", "memory-left", "storage-left"})
 """The codes of ``topics.allocation.shortages``: what is there, but promised to others."""
 
 
 class Matcher:
-    """What one spec asks of devices. ``needed`` is what a device promises it."""
+    """What one spec asks of devices. ``needed`` is what a device promises it, ``types`` the manifest types that it
+    must have appliers for."""
 
-    def __init__(self, spec: DeploymentSpec) -> None:
+    def __init__(self, spec: DeploymentSpec, types: frozenset[str]) -> None:
         body = spec.spec
         self.spec = spec
         self.agents = body.agents
@@ -33,6 +31,7 @@ class Matcher:
         )
         self.needed: Share = share_of(body.requirements)
         self._name = spec.name
+        self._types = types
         self._requirements = compile_requirements(body.requirements)
         self._by_appliers: dict[tuple[str, ...], tuple[Reason, ...]] = {}
 
@@ -51,7 +50,7 @@ class Matcher:
             reasons: tuple[Reason, ...] = ()
         else:
             reasons = self._requirements.unmet_shared(subject)
-        if MANIFEST_TYPE not in subject.capabilities.appliers:
+        if not self._types.issubset(subject.capabilities.appliers):
             reasons += self._unsupported(subject)
         return reasons
 
@@ -59,7 +58,7 @@ class Matcher:
         appliers = subject.capabilities.appliers
         known = self._by_appliers.get(appliers)
         if known is None:
-            found = unsupported({MANIFEST_TYPE}, subject.capabilities)
+            found = unsupported(self._types, subject.capabilities)
             known = tuple(reason.model_copy(update={"device": None}) for reason in found)
             self._by_appliers[appliers] = known
         return known

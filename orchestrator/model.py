@@ -6,14 +6,16 @@ replaced, never changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
 from orchestrator.interests import Interests
 from orchestrator.ledger import Ledger
 from orchestrator.matching import Matcher
+from orchestrator.offers import Offers, manifest_types
 from orchestrator.refusals import Refusals
+from orchestrator.unrendered import Unrendered
 from topics.allocation import NOTHING, Share, capacity_of
 from topics.documents.device import Capabilities
 from topics.documents.spec import DeploymentSpec
@@ -178,10 +180,13 @@ class Fleet:
     commands: dict[tuple[str, str], CommandRecord] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     refusals: Refusals = field(default_factory=Refusals)
+    unrendered: Unrendered = field(default_factory=Unrendered)
     seen: dict[str, str] = field(default_factory=dict)
     """Per device: when this process last heard of it (RFC 3339). Not stored; presence stores it now and then."""
     accepted: int = 0
     """The highest place in the order of acceptance."""
+    offers: Offers = field(default_factory=dict)
+    """The installed renderers; set once, before the first spec is matched."""
     _subjects: dict[str, Subject] = field(default_factory=dict)
     _matchers: dict[str, Matcher] = field(default_factory=dict)
     _interests: Interests = field(default_factory=Interests)
@@ -203,12 +208,15 @@ class Fleet:
             if record.spec is None:
                 self._matchers.pop(record.name, None)
                 self.refusals.drop_spec(record.name)
+                self.unrendered.drop_spec(record.name)
 
     def put_device(self, record: DeviceRecord) -> None:
         """Keep a device, and know what can be promised on it."""
         known = self.devices.get(record.device)
         self.devices[record.device] = record
         if known is None or known.capabilities is not record.capabilities or known.promised is not record.promised:
+            if known is None or known.capabilities is not record.capabilities:
+                self.unrendered.drop_device(record.device)
             capacity = capacity_of(record.capabilities) if record.capabilities else NOTHING
             self.ledger.describe(record.device, capacity, dict(record.promised))
 
@@ -217,7 +225,7 @@ class Fleet:
         assert spec.spec is not None, "a deleted spec is not matched"
         known = self._matchers.get(spec.name)
         if known is None or known.spec is not spec.spec:
-            known = self._matchers[spec.name] = Matcher(spec.spec)
+            known = self._matchers[spec.name] = Matcher(spec.spec, manifest_types(spec.spec, self.offers))
         return known
 
     def subject(self, device: str) -> Subject | None:
@@ -229,6 +237,11 @@ class Fleet:
         if known is None or known.capabilities is not record.capabilities:
             known = self._subjects[device] = Subject(record.capabilities)
         return known
+
+    def capabilities_of(self, devices: Iterable[str]) -> dict[str, Capabilities]:
+        """What these devices say of themselves; without those that have not said it yet."""
+        records = (self.devices.get(device) for device in devices)
+        return {item.device: item.capabilities for item in records if item is not None and item.capabilities}
 
     def concerned_by(self, subject: Subject) -> set[str]:
         """The specs that a change of the device may concern: those that hold it, refuse it, name it, or select

@@ -41,12 +41,15 @@ def place(fleet: Fleet, spec: SpecRecord, *, changed: bool) -> Placement:
     for subject in _selected(fleet, matcher):
         device = subject.device
         reasons = matcher.reasons(fleet.ledger, subject)
-        if not reasons:
+        unrendered = fleet.unrendered.of(spec.name, spec.generation, device)
+        if not reasons and not unrendered:
             fitting.append(subject)
         else:
-            placement.refused[device] = reasons
+            placement.refused[device] = reasons + unrendered
             if device in holders:
-                if (removes and is_misfit(reasons)) or (changed and not holders[device].desired_generation):
+                # One of N that can have no manifest makes room for another; of all, it waits until it changes.
+                displaced = changed or (unrendered and matcher.agents.count != "all")
+                if (removes and is_misfit(reasons)) or (displaced and not holders[device].desired_generation):
                     placement.leaving.add(device)
                 else:
                     staying.append(device)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.decision import Decision, Publication, Render, Rendered, RenderFailed, Transition
 from orchestrator.model import CommandRecord, DeploymentRecord, DeviceRecord, Fleet, SpecRecord
+from topics.documents.device import Capabilities
 
 
 @dataclass(slots=True)
@@ -91,8 +92,15 @@ class Store(Protocol):
 class RenderPool(Protocol):
     """Rendering outside of the deciding thread."""
 
-    def start(self, task: Render, spec: SpecRecord, then: Callable[[Rendered | RenderFailed], None]) -> None:
-        """Render and report through ``then``, from another thread."""
+    def start(
+        self,
+        task: Render,
+        spec: SpecRecord,
+        devices: Mapping[str, Capabilities],
+        then: Callable[[Rendered | RenderFailed], None],
+    ) -> None:
+        """Render and report through ``then``, from another thread. ``devices``: what those of the task say of
+        themselves, as far as they have said it."""
 
     def stop(self) -> None: ...
 

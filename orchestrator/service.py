@@ -26,6 +26,7 @@ from orchestrator.decision import (
 from orchestrator.engine import conclude
 from orchestrator.inbound import decide_message, decide_timed
 from orchestrator.model import DeploymentRecord, Fleet
+from orchestrator.offers import Offers
 from orchestrator.ports import Clock, RenderPool, Store, Unit
 from orchestrator.sender import Sender
 from orchestrator.summaries import Summaries
@@ -69,7 +70,7 @@ class Orchestrator:
         renderers: RenderPool,
         clock: Clock,
         bus: Callable[[Orchestrator], Bus],
-        component_kinds: frozenset[str],
+        offers: Offers,
         max_payload_bytes: int,
         version: str,
     ) -> None:
@@ -78,7 +79,6 @@ class Orchestrator:
         self._store = store
         self._renderers = renderers
         self._clock = clock
-        self._component_kinds = component_kinds
         self._max_payload_bytes = max_payload_bytes
         self._version = version
         self._device_prefix = f"{topics.root}/devices/"
@@ -86,6 +86,7 @@ class Orchestrator:
         self._timers: Timers[Timed] = Timers()
         self._stopping = threading.Event()
         self._fleet: Fleet = store.load()
+        self._fleet.offers = offers
         self.epoch = store.next_epoch()
         self._watch = Watch(self._fleet, clock.monotonic())
         self._summaries = Summaries(self._fleet, clock.monotonic)
@@ -141,7 +142,7 @@ class Orchestrator:
         linger = LINGER_SECONDS if self._fading_load(now) > BUSY_MESSAGES else 0.0
         events += self._inbox.take(BATCH, 0.0 if events else self._wait(now, timeout), linger)
         self._now = self._clock.monotonic()
-        context = Context(self._topics, self._clock.wall(), self._component_kinds, self._max_payload_bytes)
+        context = Context(self._topics, self._clock.wall(), self._max_payload_bytes)
         unit = Unit()
         effects: list[object] = []
         received = [event for event in events if isinstance(event, Received)]
@@ -262,7 +263,7 @@ class Orchestrator:
             case Render():
                 spec = self._fleet.specs.get(effect.name)
                 if spec is not None and not spec.deleted and spec.generation == effect.generation:
-                    self._renderers.start(effect, spec, self._rendered)
+                    self._renderers.start(effect, spec, self._fleet.capabilities_of(effect.devices), self._rendered)
             case RetryRender(name, attempt):
                 first, most = RENDER_RETRY_SECONDS
                 due = self._clock.monotonic() + min(most, first * 2 ** (attempt - 1))

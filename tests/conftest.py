@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.brokers import KINDS, Broker, MosquittoBroker, NatsBroker
+from tests.support.cluster import ControlPlane
+from tests.support.cluster_kubelet import Kubelet
 
 _IN_CI = os.environ.get("CI", "").lower() == "true"
 
@@ -48,6 +50,22 @@ def nats(tmp_path: Path) -> Iterator[NatsBroker]:
         pytest.skip(missing)
     with NatsBroker(tmp_path / "nats") as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A real Kubernetes control plane for all tests of a worker, started when the first one asks for it."""
+    if missing := ControlPlane.missing():
+        pytest.skip(missing)
+    with ControlPlane(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def kubelet(cluster: ControlPlane) -> Iterator[Kubelet]:
+    """What makes pods of ``cluster`` run, for the module's time."""
+    with Kubelet(cluster.api) as playing:
+        yield playing
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -19,7 +19,8 @@ from cli.tables import problem_lines
 from topics.identifiers import check_device_id
 
 if TYPE_CHECKING:
-    from cli.planning import Make, Plan
+    from cli.plan_rendering import Make
+    from cli.planning import Plan
     from cli.retained import State
 
 _EXTRA = "plan needs the orchestrator's packages, which are not installed: pip install 'fleetbus[orchestrator]'"
@@ -75,15 +76,17 @@ def _read(settings: Settings, names: Sequence[str]) -> State:
 @contextmanager
 def _charts(file: SpecFile, folder: Path | None) -> Iterator[Make]:
     """Renders with charts that are fetched as the orchestrator would; relative paths start at the file's folder."""
-    from cli.planning import rendering_with
+    from cli.plan_rendering import rendering_with
     from orchestrator.charts.store import ChartStore
+    from orchestrator.packages.store import PackageStore
 
     root = folder or (Path(file.source).parent if Path(file.source).is_file() else Path())
     with (
         tempfile.TemporaryDirectory(prefix="fleetbus-charts-") as cache,
         ChartStore(Path(cache), local_root=root) as store,
+        PackageStore(Path(cache)) as packages,
     ):
-        yield rendering_with(store.fetch)
+        yield rendering_with(store.fetch, packages.fetch)
 
 
 def _print(output: Output, plans: Sequence[Plan]) -> None:

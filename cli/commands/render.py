@@ -13,8 +13,11 @@ from cli.margo_packages import MargoOptions
 from cli.printing import as_text, note
 from cli.spec_files import SpecFile, load_documents
 from topics import channels
+from topics.codec import MAX_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
+    from orchestrator.rendering.manifests import ManifestFactory
+    from orchestrator.rendering.port import Target
     from topics.documents.manifest import Manifest
 
 _EXTRA = "rendering needs the orchestrator's packages, which are not installed: pip install 'fleetbus[orchestrator]'"
@@ -39,9 +42,9 @@ def render(
     published: list[dict[str, Any]] = []
     code = Exit.OK
     for file in load_documents(given, paths, options, live=live):
-        wanted = devices
-        if live and not devices:
-            wanted, refused = _placed(given, file)
+        wanted: Sequence[str | Target] = devices
+        if live:
+            wanted, refused = _placed(given, file, devices)
             for line in refused:
                 note(f"{file.name}: {line}")
             if not wanted:
@@ -55,45 +58,77 @@ def render(
     return code
 
 
-def _manifests(file: SpecFile, devices: Sequence[str], charts: Path | None) -> Sequence[Manifest]:
+def _manifests(file: SpecFile, devices: Sequence[str | Target], charts: Path | None) -> Sequence[Manifest]:
+    """The manifests of the devices that can have one; why others cannot is said, and an error if none can."""
     try:
         from orchestrator.charts.store import ChartStore
-        from orchestrator.rendering.manifests import render_offline
+        from orchestrator.packages.store import PackageStore
+        from orchestrator.rendering.fetching import fetch_charts
+        from orchestrator.rendering.manifests import ANY_DEVICE, ManifestFactory
         from orchestrator.rendering.port import RenderError
+        from orchestrator.rendering.registry import load_renderers
         from topics.codec import digest_of
     except ImportError as error:
         raise CliError(Exit.USAGE, _EXTRA, [str(error)]) from error
     folder = charts or (Path(file.source).parent if Path(file.source).is_file() else Path())
-    with (
-        tempfile.TemporaryDirectory(prefix="fleetbus-charts-") as cache,
-        ChartStore(Path(cache), local_root=folder) as store,
-    ):
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="fleetbus-charts-") as cache,
+            ChartStore(Path(cache), local_root=folder) as store,
+            PackageStore(Path(cache)) as packages,
+        ):
+            fetched = fetch_charts(file.spec, store.fetch, packages.fetch)
+        factory = ManifestFactory(file.spec, 1, digest_of(file.payload), load_renderers(), fetched)
+        made, refused = _each(factory, devices or file.spec.spec.agents.devices or (ANY_DEVICE,))
+    except RenderError as error:
+        raise CliError(Exit.FAILED, f"{file.source} cannot be rendered:", list(map(str, error.reasons))) from error
+    except ValueError as error:  # a device id that is none
+        raise CliError(Exit.USAGE, str(error)) from error
+    if not made:
+        raise CliError(Exit.FAILED, f"{file.source} cannot be rendered:", refused)
+    for line in refused:
+        note(f"{file.name}: {line}")
+    return made
+
+
+def _each(factory: ManifestFactory, devices: Sequence[str | Target]) -> tuple[list[Manifest], list[str]]:
+    from orchestrator.rendering.devices import DeviceManifests
+    from orchestrator.rendering.port import RenderError, Target
+
+    made = DeviceManifests(factory, MAX_PAYLOAD_BYTES)
+    manifests: list[Manifest] = []
+    refused: list[str] = []
+    for device in devices:
         try:
-            return render_offline(file.spec, store.fetch, devices=devices, spec_digest=digest_of(file.payload))
+            manifests.append(made.manifest(device if isinstance(device, Target) else Target(device)))
         except RenderError as error:
-            details = [str(reason) for reason in error.reasons]
-            raise CliError(Exit.FAILED, f"{file.source} cannot be rendered:", details) from error
-        except ValueError as error:  # a device id that is none
-            raise CliError(Exit.USAGE, str(error)) from error
+            refused += map(str, error.reasons)
+    return manifests, refused
 
 
-def _placed(given: Given, file: SpecFile) -> tuple[list[str], list[str]]:
-    """The devices on the broker that take the spec, and a line for each that is selected and cannot."""
+def _placed(given: Given, file: SpecFile, devices: Sequence[str]) -> tuple[list[Target], list[str]]:
+    """The devices on the broker that take the spec (or those that are asked for), with what they say of themselves,
+    and a line for each that is selected and cannot."""
     from cli.commands.get import read_fleet
 
     try:
         from orchestrator.model import DeviceRecord, Fleet, SpecRecord
         from orchestrator.placement import place, told, waiting_for
+        from orchestrator.rendering.devices import target_of
+        from orchestrator.rendering.registry import load_renderers
     except ImportError as error:
         raise CliError(Exit.USAGE, _EXTRA, [str(error)]) from error
     known = read_fleet(given.settings(), [channels.CAPABILITIES])
-    fleet = Fleet()
+    if devices:
+        return [target_of(device, known.capabilities) for device in devices], []
+    fleet = Fleet(offers=load_renderers().offers)
     for device, capabilities in known.capabilities.items():
         fleet.put_device(DeviceRecord(device, capabilities=capabilities))
     spec = SpecRecord(file.name, 1, "", "", file.spec)
     placement = place(fleet, spec, changed=True)
     lines = [str(reason) for device, reasons in sorted(placement.refused.items()) for reason in told(device, reasons)]
-    return sorted(placement.chosen), lines + [f"[{device}] never heard of" for device in waiting_for(fleet, spec)]
+    chosen = [target_of(device, known.capabilities) for device in sorted(placement.chosen)]
+    return chosen, lines + [f"[{device}] never heard of" for device in waiting_for(fleet, spec)]
 
 
 def _print(output: Output, published: Sequence[Mapping[str, Any]]) -> None:

@@ -10,7 +10,7 @@ step again with a fresh applier object, so nothing that matters may live in memo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from topics.documents.manifest import Manifest
 
@@ -73,8 +73,9 @@ class ComponentHealth(NamedTuple):
 class Applier(Protocol):
     """One runtime. The constructor takes ``options: Mapping[str, str]`` and raises ``OptionError``."""
 
-    types: ClassVar[frozenset[str]]
-    """The values of ``ManifestComponent.type`` that this applier takes."""
+    @property
+    def types(self) -> frozenset[str]:
+        """The values of ``ManifestComponent.type`` that this applier takes; the same for its whole life."""
 
     def check(self, manifest: Manifest) -> None:
         """Return if the runtime answers and can take this manifest; changes nothing that runs."""

@@ -32,12 +32,17 @@ _MAX_METADATA_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ChartArchive:
-    """A chart archive: name and version from its ``Chart.yaml``, the digest over exactly ``data``."""
+    """A chart archive: name and version from its ``Chart.yaml``, the digest over exactly ``data``.
+
+    ``artifact`` is the digest of the OCI manifest that it was pulled by, for who fetches it from there again:
+    a registry knows it by that, and ``digest`` is only the manifest's chart layer.
+    """
 
     name: str
     version: str
     digest: str
     data: bytes = field(repr=False)
+    artifact: str | None = None
 
 
 def digest_of(data: bytes) -> str:

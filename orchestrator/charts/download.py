@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 
@@ -54,8 +55,16 @@ def shown(url: str | httpx.URL) -> str:
 class Downloader:
     """Downloads through one ``httpx`` client (connections are kept; several threads may use it)."""
 
-    def __init__(self) -> None:
+    def __init__(self, ca_file: Path | None = None) -> None:
+        """``ca_file``: certificates (PEM) of authorities that are trusted beside the system's.
+
+        Raises ``OSError`` for a file that cannot be read or holds none.
+        """
+        trust = httpx.create_ssl_context()
+        if ca_file is not None:
+            trust.load_verify_locations(ca_file)
         self._client = httpx.Client(
+            verify=trust,
             follow_redirects=True,
             max_redirects=5,
             # An archive must arrive as its digest was taken, so no transfer compression is asked for.

@@ -17,6 +17,7 @@ from orchestrator.charts.archive import MAX_ARCHIVE_BYTES, digest_of, too_large
 from orchestrator.charts.credentials import Credentials
 from orchestrator.charts.download import Downloader, Limits, read
 from orchestrator.charts.errors import ChartFetchError
+from orchestrator.charts.provenance import LAYER, MAX_PROVENANCE_BYTES
 from orchestrator.charts.repository import choose
 from orchestrator.charts.versions import Version
 
@@ -56,20 +57,31 @@ class OciReference:
         return cls(**match.groupdict())
 
     @property
-    def base(self) -> str:
-        """The address of the repository; plain HTTP for this machine only, as Helm and Docker do."""
+    def repository(self) -> str:
+        """``host[:port]/name``: where the chart is, whatever its version."""
+        return f"{self.host}/{self.name}"
+
+    @property
+    def plain_http(self) -> bool:
+        """Plain HTTP for this machine only, as Helm and Docker do."""
         host = self.host.rpartition(":")[0] if re.search(r":\d+\Z", self.host) else self.host
-        local = host in ("localhost", "[::1]") or host.startswith("127.")
-        return f"{'http' if local else 'https'}://{self.host}/v2/{self.name}"
+        return host in ("localhost", "[::1]") or host.startswith("127.")
+
+    @property
+    def base(self) -> str:
+        """The address of the repository."""
+        return f"{'http' if self.plain_http else 'https'}://{self.host}/v2/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class OciChart:
-    """What was pulled: the layer's bytes and digest, and the digest of the manifest that named it."""
+    """What was pulled: the layer's bytes and digest, the digest of the manifest that named it, and the provenance
+    file if one was asked for and is there."""
 
     data: bytes
     digest: str
     manifest_digest: str
+    provenance: bytes | None = None
 
 
 class OciPuller:
@@ -85,7 +97,7 @@ class OciPuller:
         self._headers: dict[str, str] = {}
         self._basic: tuple[str, str] | None = None
 
-    def pull(self, wanted: str) -> OciChart:
+    def pull(self, wanted: str, *, provenance: bool = False) -> OciChart:
         """The chart in the version that ``wanted`` asks for. Raises ``ChartFetchError``."""
         raw = self._get(f"/manifests/{self._manifest_reference(wanted)}", _MAX_DOCUMENT_BYTES, MANIFEST_TYPE)[0]
         manifest_digest = digest_of(raw)
@@ -96,7 +108,8 @@ class OciPuller:
                 required=self._reference.digest,
                 available=manifest_digest,
             )
-        digest, size = _chart_layer(_document(raw))
+        manifest = _document(raw)
+        digest, size = _chart_layer(manifest)
         if size > MAX_ARCHIVE_BYTES:
             raise too_large(size)
         data = self._get(f"/blobs/{digest}", MAX_ARCHIVE_BYTES)[0]
@@ -108,7 +121,14 @@ class OciPuller:
                 required=digest,
                 available=digest_of(data),
             )
-        return OciChart(data, digest, manifest_digest)
+        signed = self._provenance(manifest) if provenance else None
+        return OciChart(data, digest, manifest_digest, signed)
+
+    def _provenance(self, manifest: Mapping[str, Any]) -> bytes | None:
+        found = _layer(manifest, (LAYER,))
+        if found is None:
+            return None
+        return self._get(f"/blobs/{found[0]}", MAX_PROVENANCE_BYTES)[0]
 
     def _manifest_reference(self, wanted: str) -> str:
         reference = self._reference
@@ -207,14 +227,22 @@ def _document(raw: bytes) -> dict[str, Any]:
 
 
 def _chart_layer(manifest: Mapping[str, Any]) -> tuple[str, int]:
-    layers = manifest.get("layers")
-    for layer in layers if isinstance(layers, list) else []:
-        if isinstance(layer, dict) and layer.get("mediaType") in (CHART_LAYER, LEGACY_CHART_LAYER):
-            digest, size = layer.get("digest"), layer.get("size")
-            if isinstance(digest, str) and re.fullmatch(r"sha256:[0-9a-f]{64}", digest) and isinstance(size, int):
-                return digest, size
+    found = _layer(manifest, (CHART_LAYER, LEGACY_CHART_LAYER))
+    if found is not None:
+        return found
     raise ChartFetchError(
         "chart-invalid",
         "this is not a Helm chart: its manifest has no chart layer",
         hint="the reference may name a container image",
     )
+
+
+def _layer(manifest: Mapping[str, Any], types: tuple[str, ...]) -> tuple[str, int] | None:
+    """Digest and size of the first layer of one of these types."""
+    layers = manifest.get("layers")
+    for layer in layers if isinstance(layers, list) else []:
+        if isinstance(layer, dict) and layer.get("mediaType") in types:
+            digest, size = layer.get("digest"), layer.get("size")
+            if isinstance(digest, str) and re.fullmatch(r"sha256:[0-9a-f]{64}", digest) and isinstance(size, int):
+                return digest, size
+    return None

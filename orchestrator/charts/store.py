@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,7 @@ from orchestrator.charts.download import Downloader, Limits, shown
 from orchestrator.charts.errors import ChartFetchError
 from orchestrator.charts.oci import OciPuller, OciReference
 from orchestrator.charts.packaging import package_folder
+from orchestrator.charts.provenance import MAX_PROVENANCE_BYTES, missing, verify
 from orchestrator.charts.versions import satisfies
 from topics.documents.spec import HelmChart
 
@@ -34,16 +36,24 @@ class ChartStore:
 
     ``local_root`` is where relative chart paths start, and with it no path may lead out of it; without
     it paths are taken as the process sees them. ``credentials_file`` has the form of Docker's
-    ``config.json``. One store serves several threads.
+    ``config.json``; ``ca_file`` names authorities to trust beside the system's. With a ``keyring`` every chart that is fetched must be signed by a key in it; a folder on this
+    machine is the operator's own and is not. One store serves several threads.
     """
 
     def __init__(
-        self, cache_dir: Path, *, local_root: Path | None = None, credentials_file: Path | None = None
+        self,
+        cache_dir: Path,
+        *,
+        local_root: Path | None = None,
+        credentials_file: Path | None = None,
+        ca_file: Path | None = None,
+        keyring: Path | None = None,
     ) -> None:
         self._cache = ChartCache(cache_dir)
         self._local_root = local_root
         self._credentials = Credentials(credentials_file)
-        self._downloader = Downloader()
+        self._keyring = keyring
+        self._downloader = Downloader(ca_file)
 
     def __enter__(self) -> Self:
         return self
@@ -70,29 +80,51 @@ class ChartStore:
         Raises ``ChartFetchError``.
         """
         if chart.digest is not None:
-            cached = self._cache.get(chart.digest)
-            if cached is not None and satisfies_spec(chart, cached):
+            cached = self._cached(chart, chart.digest)
+            if cached is not None:
                 return cached
         archive = self._from_source(chart, Limits(timeout, cancelled))
         self._cache.put(archive)
+        if archive.artifact is not None:
+            self._cache.put_artifact(OciReference.parse(chart.chart).repository, archive.digest, archive.artifact)
         return archive
 
+    def _cached(self, chart: HelmChart, digest: str) -> ChartArchive | None:
+        cached = self._cache.get(digest)
+        if cached is None or not satisfies_spec(chart, cached):
+            return None
+        if self._keyring is not None:
+            signed = self._cache.provenance(digest)
+            if signed is None:
+                return None  # its source may have it
+            verify(cached, signed, self._keyring)
+        if chart.archive is not None or not chart.chart.startswith("oci://"):
+            return cached
+        reference = OciReference.parse(chart.chart)
+        artifact = reference.digest or self._cache.artifact(reference.repository, digest)
+        # Without it the same spec would be rendered in two ways; the registry knows.
+        return None if artifact is None else replace(cached, artifact=artifact)
+
     def _from_source(self, chart: HelmChart, limits: Limits) -> ChartArchive:
-        manifest_digest = None
+        manifest_digest, signed = None, None
+        signing = self._keyring is not None
         if chart.archive is not None:
             data = _carried(chart.archive)
         elif chart.chart.startswith("oci://"):
             pulled = OciPuller(OciReference.parse(chart.chart), self._downloader, self._credentials, limits).pull(
-                chart.version or ""
+                chart.version or "", provenance=signing
             )
-            data, manifest_digest = pulled.data, pulled.manifest_digest
+            data, manifest_digest, signed = pulled.data, pulled.manifest_digest, pulled.provenance
         elif chart.repository is not None:
-            data = self._from_repository(chart, chart.repository, limits)
+            data, url = self._from_repository(chart, chart.repository, limits)
+            signed = self._signature(url, limits) if signing else None
         elif chart.chart.startswith(("http://", "https://")):
             data = self._download(chart.chart, limits)
+            signed = self._signature(chart.chart, limits) if signing else None
         else:
             data = self._from_path(chart.chart)
-        archive = open_archive(data)
+            signed = self._beside(chart.chart) if signing else None
+        archive = replace(open_archive(data), artifact=manifest_digest)
         _check_pin(chart, archive, manifest_digest)
         if not satisfies_spec(chart, archive):
             raise ChartFetchError(
@@ -101,9 +133,36 @@ class ChartStore:
                 required=chart.version,
                 available=archive.version,
             )
+        if self._keyring is not None and not self._is_own_folder(chart):
+            if signed is None:
+                raise missing(shown_reference(chart))
+            verify(archive, signed, self._keyring)
+            self._cache.put_provenance(archive.digest, signed)
         return archive
 
-    def _from_repository(self, chart: HelmChart, address: str, limits: Limits) -> bytes:
+    def _signature(self, url: str, limits: Limits) -> bytes | None:
+        """The provenance file beside an archive on a server; ``None`` if there is none."""
+        base, mark, query = url.partition("?")
+        try:
+            return self._get(f"{base}.prov{mark}{query}", limits, MAX_PROVENANCE_BYTES)
+        except ChartFetchError as error:
+            if error.code == "chart-not-found":
+                return None
+            raise
+
+    def _beside(self, text: str) -> bytes | None:
+        path = self._path(text)
+        try:
+            return path.with_name(path.name + ".prov").read_bytes()
+        except OSError:
+            return None
+
+    def _is_own_folder(self, chart: HelmChart) -> bool:
+        local = chart.archive is None and chart.repository is None and "://" not in chart.chart.removeprefix("file://")
+        return local and self._path(chart.chart).is_dir()
+
+    def _from_repository(self, chart: HelmChart, address: str, limits: Limits) -> tuple[bytes, str]:
+        """The archive, and its address."""
         if not address.startswith(("http://", "https://")):
             raise ChartFetchError(
                 "chart-reference-invalid",
@@ -113,7 +172,7 @@ class ChartStore:
         index = self._get(repository.index_url(address), limits, repository.MAX_INDEX_BYTES)
         entry = repository.find(index, address, chart.chart, chart.version or "")
         if entry.digest is not None and (cached := self._cache.get(entry.digest)) is not None:
-            return cached.data
+            return cached.data, entry.url
         if not entry.url.startswith(("http://", "https://")):
             raise ChartFetchError("chart-invalid", f"the repository's index leads to {entry.url[:200]!r}")
         data = self._get(entry.url, limits, MAX_ARCHIVE_BYTES)
@@ -128,7 +187,7 @@ class ChartStore:
                 available=digest_of(data),
                 hint="the repository is being updated, or its archive was exchanged",
             )
-        return data
+        return data, entry.url
 
     def _download(self, url: str, limits: Limits) -> bytes:
         return self._get(url, limits, MAX_ARCHIVE_BYTES)
@@ -137,12 +196,14 @@ class ChartStore:
         host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
         return self._downloader.get(url, limits, max_bytes, auth=self._credentials.of(host))
 
-    def _from_path(self, text: str) -> bytes:
+    def _path(self, text: str) -> Path:
         path = Path(text.removeprefix("file://"))
-        if self._local_root is not None:
-            path = self._local_root / path
-            if not path.resolve().is_relative_to(self._local_root.resolve()):
-                raise ChartFetchError("chart-reference-invalid", f"{text!r} leads out of the folder of local charts")
+        return path if self._local_root is None else self._local_root / path
+
+    def _from_path(self, text: str) -> bytes:
+        path = self._path(text)
+        if self._local_root is not None and not path.resolve().is_relative_to(self._local_root.resolve()):
+            raise ChartFetchError("chart-reference-invalid", f"{text!r} leads out of the folder of local charts")
         try:
             if path.is_dir():
                 return package_folder(path)

@@ -14,12 +14,15 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
+from orchestrator.rendering.helm_errors import chart_error, template_error, values_error
+from orchestrator.rendering.helm_schemas import foreign_references
 from orchestrator.rendering.kubernetes_yaml import split_documents
 from orchestrator.rendering.port import RenderError
 from topics.documents.base import JsonObject
@@ -30,9 +33,8 @@ KUBERNETES_VERSION = "v1.36.0"
 _CLI_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class RenderedFile:
-    """One YAML document out of a chart, and the file of the chart it comes from."""
+class RenderedFile(NamedTuple):
+    """Rendered YAML, of one document or several, and the file of the chart it comes from."""
 
     path: str
     text: str
@@ -57,40 +59,73 @@ class HelmEngine(Protocol):
 class SdkEngine:
     """Helm's Go SDK through ``helm_python``.
 
-    The archive is loaded anew for each render. Rendering takes disabled subcharts out of the loaded
-    chart for good (seen with 0.2.2), so a second render of the same object with other values is wrong.
+    A chart with subcharts is loaded anew for each render: rendering takes disabled ones out of the loaded chart
+    for good (seen with 0.2.2), so a second render of the same object with other values is wrong. One without
+    is kept by each thread until it renders another, for loading takes as long as rendering.
     """
 
     name: ClassVar[str] = "sdk"
 
     def __init__(self, sdk: ModuleType) -> None:
         self._sdk = sdk
+        self._kept = _Kept()
 
     def render(self, archive: bytes, values: JsonObject, release: str, namespace: str) -> RenderedChart:
         """See ``HelmEngine``."""
+        _check_schemas(archive)
         try:
-            with self._sdk.Chart.load_archive(archive) as chart:
-                _check_installable(chart.metadata, {item["name"] for item in chart.dependencies})
+            chart = self._loaded(archive)
+            try:
                 files: dict[str, str] = chart.render(dict(values), name=release, namespace=namespace, is_install=True)
                 # Read after rendering: only then are the CRDs of disabled subcharts gone.
-                crds = [
-                    RenderedFile(item["filename"], text)
-                    for item in chart.crds
-                    for text in split_documents(item["data"])
-                ]
+                crds = self._kept.crds if chart is self._kept.chart else _crds(chart)
+            finally:
+                if chart is not self._kept.chart:
+                    chart.close()
         except self._sdk.HelmValuesError as error:
-            raise _values_error(str(error), values) from error
+            raise values_error(str(error), values) from error
         except self._sdk.HelmRenderError as error:
-            raise _template_error(str(error), values) from error
+            raise template_error(str(error), values) from error
         except self._sdk.HelmError as error:
-            raise _chart_error(str(error), values) from error
-        templates = [
-            RenderedFile(path, text)
-            for path, content in sorted(files.items())
+            raise chart_error(str(error), values) from error
+        templates = tuple(
+            RenderedFile(path, content)
+            for path, content in files.items()
             if not path.endswith("NOTES.txt") and not path.rpartition("/")[2].startswith("_")
-            for text in split_documents(content)
-        ]
-        return RenderedChart(tuple(crds), tuple(templates))
+        )
+        return RenderedChart(crds, templates)
+
+    def _loaded(self, archive: bytes) -> Any:
+        """The chart of the archive, checked; to be closed unless it is the one that this thread keeps."""
+        if self._kept.archive is archive:
+            return self._kept.chart
+        chart = self._sdk.Chart.load_archive(archive)
+        try:
+            loaded = {item["name"] for item in chart.dependencies}
+            _check_installable(chart.metadata, loaded)
+        except BaseException:
+            chart.close()
+            raise
+        if not loaded:
+            self._kept.keep(archive, chart)
+        return chart
+
+
+class _Kept(threading.local):
+    """The chart without subcharts that this thread loaded last."""
+
+    archive: bytes | None = None
+    chart: Any = None
+    crds: tuple[RenderedFile, ...] = ()
+
+    def keep(self, archive: bytes, chart: Any) -> None:
+        if self.chart is not None:
+            self.chart.close()
+        self.archive, self.chart, self.crds = archive, chart, _crds(chart)
+
+
+def _crds(chart: Any) -> tuple[RenderedFile, ...]:
+    return tuple(RenderedFile(item["filename"], item["data"]) for item in chart.crds)
 
 
 class CliEngine:
@@ -104,6 +139,7 @@ class CliEngine:
 
     def render(self, archive: bytes, values: JsonObject, release: str, namespace: str) -> RenderedChart:
         """See ``HelmEngine``."""
+        _check_schemas(archive)
         with tempfile.TemporaryDirectory(prefix="fleetbus-helm-") as folder:
             chart, file = Path(folder, "chart.tgz"), Path(folder, "values.json")
             chart.write_bytes(archive)
@@ -148,10 +184,10 @@ class CliEngine:
         text = done.stderr.decode("utf-8", "replace").replace(folder + "/", "")
         text = re.sub(r"^(?:Error|level=\S+): ?", "", text.strip())
         if "schema" in text and "meet the specifications" in text:
-            raise _values_error(text, values)
+            raise values_error(text, values)
         if "chart" in text.lower() and "template" not in text:
-            raise _chart_error(text, values)
-        raise _template_error(text, values)
+            raise chart_error(text, values)
+        raise template_error(text, values)
 
 
 _SOURCE = re.compile(r"^# Source: (.+?)\s*$", re.MULTILINE)
@@ -186,10 +222,21 @@ def _sdk() -> ModuleType | None:
     return sdk
 
 
+def _check_schemas(archive: bytes) -> None:
+    foreign = foreign_references(archive)
+    if foreign:
+        raise RenderError.because(
+            "helm-chart",
+            f"a schema of the chart leads out of the chart, which rendering does not follow: {'; '.join(foreign[:5])}",
+            path="helm.chart",
+            hint="put what it refers to into the schema itself, under 'definitions'",
+        )
+
+
 def _check_installable(metadata: Mapping[str, Any], loaded: set[str]) -> None:
     """What ``helm install`` checks before it renders and the SDK's bare render does not."""
     if metadata.get("type") == "library":
-        raise _chart_error(f"chart {metadata.get('name')!r} is a library chart and installs nothing", {})
+        raise chart_error(f"chart {metadata.get('name')!r} is a library chart and installs nothing", {})
     wanted = {item["name"] for item in metadata.get("dependencies") or ()}
     missing = sorted(wanted - loaded)
     if missing:
@@ -199,43 +246,3 @@ def _check_installable(metadata: Mapping[str, Any], loaded: set[str]) -> None:
             path="helm.chart",
             hint="run 'helm dependency build' before the chart is packaged",
         )
-
-
-def _values_error(text: str, values: JsonObject) -> RenderError:
-    return RenderError.because(
-        "helm-values",
-        _readable(text, values),
-        path="helm.values",
-        hint="the chart's values.schema.json says which values it takes",
-    )
-
-
-def _template_error(text: str, values: JsonObject) -> RenderError:
-    return RenderError.because("helm-template", f"a template fails: {_readable(text, values)}", path="helm")
-
-
-def _chart_error(text: str, values: JsonObject) -> RenderError:
-    return RenderError.because("helm-chart", f"Helm refuses the chart: {_readable(text, values)}", path="helm.chart")
-
-
-_SECRET_KEY = re.compile(r"pass|secret|token|key|cred|auth|cert|private", re.IGNORECASE)
-_MAX_MESSAGE = 1000
-
-
-def _readable(text: str, values: JsonObject) -> str:
-    """One bounded line without the values whose key says that they are secret."""
-    for secret in sorted(_secrets(values, False), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    line = " ".join(text.split())
-    return line if len(line) <= _MAX_MESSAGE else line[: _MAX_MESSAGE - 3] + "..."
-
-
-def _secrets(value: Any, secret: bool) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _secrets(item, secret or _SECRET_KEY.search(str(key)) is not None)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _secrets(item, secret)
-    elif secret and isinstance(value, str) and value:
-        yield value

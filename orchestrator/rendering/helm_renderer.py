@@ -2,77 +2,32 @@
 
 CRDs of the chart's ``crds/`` folders come first, then the templates' objects by kind. Test hooks and NOTES
 are left out. Any other hook is refused by name, since running the objects without it would be another
-installation than the chart's author meant.
+installation than the chart's author meant (``docs/decisions/2026-11-23-helm-hooks.md``).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from orchestrator.charts.archive import ChartArchive
-from orchestrator.rendering.helm_engine import HelmEngine, RenderedChart, RenderedFile, find_engine
-from orchestrator.rendering.kubernetes_yaml import load_document
-from orchestrator.rendering.ownership import CHART_ANNOTATION, check_object, owned
+from orchestrator.rendering.helm_engine import HelmEngine, find_engine
+from orchestrator.rendering.helm_objects import CRD_RANK, FoundObject, objects_of
+from orchestrator.rendering.ownership import CHART_ANNOTATION, owned
+from orchestrator.rendering.patches import patched
 from orchestrator.rendering.port import RenderContext, RenderError
 from orchestrator.rendering.scope import declared_cluster_kinds
-from topics.documents.base import JsonObject
+from topics.documents.base import SCHEMA_VERSION, JsonObject
 from topics.documents.manifest import ManifestComponent
 from topics.documents.spec import Component
-from topics.errors import Reason
 from topics.quantity import parse_duration
 
 MAX_RELEASE_NAME = 53
 """Helm's limit: what it appends must still fit the 63 characters of a DNS label."""
 
-# The order is the one ``helm install`` uses; kinds that are not in it come last, by name. A test compares
-# it with what Helm itself does.
-INSTALL_ORDER = [
-    "PriorityClass",
-    "Namespace",
-    "NetworkPolicy",
-    "ResourceQuota",
-    "LimitRange",
-    "PodSecurityPolicy",
-    "PodDisruptionBudget",
-    "ServiceAccount",
-    "Secret",
-    "SecretList",
-    "ConfigMap",
-    "StorageClass",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "CustomResourceDefinition",
-    "ClusterRole",
-    "ClusterRoleList",
-    "ClusterRoleBinding",
-    "ClusterRoleBindingList",
-    "Role",
-    "RoleList",
-    "RoleBinding",
-    "RoleBindingList",
-    "Service",
-    "DaemonSet",
-    "Pod",
-    "ReplicationController",
-    "ReplicaSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-    "StatefulSet",
-    "Job",
-    "CronJob",
-    "IngressClass",
-    "Ingress",
-    "APIService",
-    "MutatingWebhookConfiguration",
-    "ValidatingWebhookConfiguration",
-]
-
-_RANK = {kind: rank for rank, kind in enumerate(INSTALL_ORDER)}
-_HOOK = "helm.sh/hook"
-_TEST_HOOKS = {"test", "test-success", "test-failure"}
+_MOST_CHECKED = 512
+_MOST_MARKINGS, _MOST_MARKED = 16, 2_000
 
 
 def release_name(component: Component, deployment: str) -> str:
@@ -95,11 +50,16 @@ def release_name(component: Component, deployment: str) -> str:
 class HelmRenderer:
     """Renders with the first engine found; ``engine`` is looked up when the first chart is rendered."""
 
-    kind: ClassVar[str] = "helm"
+    name: ClassVar[str] = "helm"
+    kinds: ClassVar[frozenset[str]] = frozenset({"helm"})
+    manifest_type: ClassVar[str] = "kubernetes"
+    depends_on_device: ClassVar[bool] = False
 
     def __init__(self, engine: Callable[[], HelmEngine] = find_engine) -> None:
         self._find_engine = engine
         self._engine: HelmEngine | None = None
+        self._checked: dict[object, None] = {}
+        self._marks: dict[object, _Marks] = {}
 
     def render(
         self, component: Component, context: RenderContext, charts: Mapping[str, ChartArchive]
@@ -107,116 +67,96 @@ class HelmRenderer:
         """See ``Renderer``."""
         body = component.helm
         if body is None:
-            raise ValueError(f"component {component.name!r} is not of kind {self.kind!r}")
+            raise ValueError(f"component {component.name!r} has no chart")
         chart = charts[component.name]
-        release = release_name(component, context.deployment)
-        if self._engine is None:
-            self._engine = self._find_engine()
-        rendered = self._engine.render(chart.data, body.values, release, context.workload_namespace)
-        found = _objects(rendered)
-        again = _objects(self._engine.render(chart.data, body.values, release, context.workload_namespace))
-        _check_deterministic(found, again)
+        found = self._rendered(chart, body.values, release_name(component, context.deployment), context)
         source = f"{chart.name}-{chart.version}@{chart.digest}"
-        cluster_kinds = declared_cluster_kinds(item.content for item in found)
-        return ManifestComponent(
+        cluster_kinds = declared_cluster_kinds(item.content for item in found if item.rank == CRD_RANK)
+        application = context.application.id if context.application is not None else None
+        namespaces = (context.workload_namespace, context.cluster_namespace)
+        marks = self._marks_for((context.deployment, component.name, namespaces, application, source, cluster_kinds))
+
+        def own(item: JsonObject) -> JsonObject:
+            return owned(
+                item, context, component=component.name, path="helm", annotations={CHART_ANNOTATION: source},
+                cluster_kinds=cluster_kinds,
+            )  # fmt: skip
+
+        objects = [marks.of(item.content, own) for item in found]
+        if component.patches:
+            objects = patched(objects, component.patches, own)
+        # Not validated again: what was read from YAML is finite JSON, and walking it takes longer than rendering.
+        return ManifestComponent.model_construct(
+            schema_version=SCHEMA_VERSION,
             name=component.name,
             type="kubernetes",
-            objects=tuple(
-                owned(
-                    item.content,
-                    context,
-                    component=component.name,
-                    path="helm",
-                    annotations={CHART_ANNOTATION: source},
-                    cluster_kinds=cluster_kinds,
-                )
-                for item in found
-            ),
+            objects=tuple(objects),
+            config={},
             source=f"helm:{source}",
             wait=body.wait,
             timeout_seconds=parse_duration(body.timeout),
         )
 
+    def _rendered(
+        self, chart: ChartArchive, values: JsonObject, release: str, context: RenderContext
+    ) -> list[FoundObject]:
+        if self._engine is None:
+            self._engine = self._find_engine()
+        namespace = context.workload_namespace
+        found = objects_of(self._engine.render(chart.data, values, release, namespace))
+        # What a chart makes up depends on which values are given, not on what they are: once for each shape.
+        case = (chart.digest, release, namespace, json.dumps(_shape(values), sort_keys=True))
+        if case not in self._checked:
+            _check_deterministic(found, objects_of(self._engine.render(chart.data, values, release, namespace)))
+            if len(self._checked) >= _MOST_CHECKED:
+                self._checked.clear()
+            self._checked[case] = None
+        return found
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """One object and the file of the chart it comes from."""
-
-    path: str
-    content: JsonObject
-
-
-def _objects(rendered: RenderedChart) -> list[_Found]:
-    """The objects to apply, in install order. Raises ``RenderError`` with every reason."""
-    reasons: list[Reason] = []
-    crds = list(_parsed(rendered.crds, reasons))
-    templates = list(_without_hooks(_parsed(rendered.templates, reasons), reasons))
-    if reasons:
-        raise RenderError(reasons)
-    # Sorting is stable: within a kind the order is that of the files' paths, then that within the file.
-    templates.sort(key=lambda item: item.path)
-    templates.sort(key=lambda item: _install_rank(item.content["kind"]))
-    return crds + templates
-
-
-def _install_rank(kind: str) -> tuple[int, str]:
-    return (_RANK[kind], "") if kind in _RANK else (len(_RANK), kind)
+    def _marks_for(self, key: object) -> _Marks:
+        if key not in self._marks:
+            if len(self._marks) >= _MOST_MARKINGS:
+                self._marks.clear()
+            self._marks[key] = _Marks()
+        return self._marks[key]
 
 
-def _parsed(files: Iterable[RenderedFile], reasons: list[Reason]) -> Iterator[_Found]:
-    for file in files:
-        try:
-            value = load_document(file.text)
-            for item in [] if value is None or value == {} else _flattened(value):
-                check_object(item, "helm")
-                yield _Found(file.path, item)
-        except ValueError as error:
-            reasons.append(_reason("helm-template", f"{file.path}: the rendered text {error}"))
-        except RenderError as error:
-            reasons += [_reason(reason.code, f"{file.path}: {reason.message}") for reason in error.reasons]
+class _Marks:
+    """The marked copies of objects, so that what devices share stays the same object, which is encoded once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[JsonObject, JsonObject]] = {}
+
+    def of(self, item: JsonObject, own: Callable[[JsonObject], JsonObject]) -> JsonObject:
+        known = self._known.get(id(item))
+        if known is None:
+            if len(self._known) >= _MOST_MARKED:
+                self._known.clear()
+            # The object is kept along: its id is only its own as long as it lives.
+            known = self._known[id(item)] = (item, own(item))
+        return known[1]
 
 
-def _flattened(value: Any) -> list[Any]:
-    """The items of a ``List`` object; anything else as it is."""
-    if isinstance(value, dict) and str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
-        return [inner for item in value["items"] for inner in _flattened(item)]
-    return [value]
+def _shape(value: Any) -> Any:
+    """The values without what they are: which keys there are, and whether each is set, empty, true or false."""
+    if isinstance(value, dict):
+        return {key: _shape(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shape(item) for item in value]
+    return bool(value) if value is not None else None
 
 
-def _without_hooks(found: Iterable[_Found], reasons: list[Reason]) -> Iterator[_Found]:
-    for item in found:
-        annotations = item.content["metadata"].get("annotations") or {}
-        hooks = {hook.strip() for hook in str(annotations.get(_HOOK, "")).split(",")} - {""}
-        if not hooks:
-            yield item
-        elif hooks - _TEST_HOOKS:
-            name = f"{item.content['kind']} {item.content['metadata']['name']!r}"
-            reasons.append(
-                Reason(
-                    path="helm.chart",
-                    code="helm-hooks",
-                    message=f"{item.path}: {name} is a {', '.join(sorted(hooks - _TEST_HOOKS))} hook; "
-                    "hooks other than tests are not run by this version",
-                    hint="turn the hook off in the chart's values, or put the object under spec.initialization",
-                )
-            )
-
-
-def _check_deterministic(first: list[_Found], second: list[_Found]) -> None:
+def _check_deterministic(first: list[FoundObject], second: list[FoundObject]) -> None:
     """Refuse charts that make up values: each rendering would be another manifest, and an update to nobody's wish.
 
     Two renderings are compared, which shows random values, generated certificates and precise times.
     """
-    one, two = ([json.dumps(item.content, sort_keys=True) for item in found] for found in (first, second))
-    changed = sorted({item.path for item, a, b in zip(first, one, two, strict=False) if a != b})
-    if one != two:
+    # What came from the same text is the same object.
+    changed = {a.path for a, b in zip(first, second, strict=False) if a.content is not b.content and a != b}
+    if changed or len(first) != len(second):
         raise RenderError.because(
             "helm-not-deterministic",
-            f"the chart renders differently each time: {', '.join(changed) or 'the number of objects differs'}",
+            f"the chart renders differently each time: {', '.join(sorted(changed)) or 'the number of objects differs'}",
             path="helm.values",
             hint="set the passwords, certificates or times it makes up (randAlphaNum, genCA, now) in the values",
         )
-
-
-def _reason(code: str, message: str) -> Reason:
-    return Reason(path="helm", code=code, message=message)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from orchestrator.charts.archive import ChartArchive
 from orchestrator.rendering.ownership import owned
+from orchestrator.rendering.patches import patched
 from orchestrator.rendering.port import RenderContext, RenderError
 from orchestrator.rendering.scope import declared_cluster_kinds
 from topics.documents.base import JsonObject
@@ -19,7 +20,10 @@ from topics.quantity import parse_duration
 class KubernetesRenderer:
     """The objects in the order of the spec."""
 
-    kind: ClassVar[str] = "kubernetes"
+    name: ClassVar[str] = "kubernetes"
+    kinds: ClassVar[frozenset[str]] = frozenset({"kubernetes"})
+    manifest_type: ClassVar[str] = "kubernetes"
+    depends_on_device: ClassVar[bool] = False
 
     def render(
         self, component: Component, context: RenderContext, charts: Mapping[str, ChartArchive]
@@ -27,7 +31,7 @@ class KubernetesRenderer:
         """See ``Renderer``."""
         body = component.kubernetes
         if body is None:
-            raise ValueError(f"component {component.name!r} is not of kind {self.kind!r}")
+            raise ValueError(f"component {component.name!r} has no objects")
         cluster_kinds = declared_cluster_kinds(body.objects)
         objects: list[JsonObject] = []
         reasons: list[Reason] = []
@@ -39,6 +43,12 @@ class KubernetesRenderer:
                 reasons += error.reasons
         if reasons:
             raise RenderError(reasons)
+        if component.patches:
+
+            def own(item: JsonObject) -> JsonObject:
+                return owned(item, context, component=component.name, path="patches", cluster_kinds=cluster_kinds)
+
+            objects = patched(objects, component.patches, own)
         return ManifestComponent(
             name=component.name,
             type="kubernetes",

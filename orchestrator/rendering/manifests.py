@@ -1,39 +1,47 @@
-"""The manifests of one generation of a spec: rendered once, addressed to each device.
+"""The manifests of one generation of a spec: what is the same on all devices is rendered once.
 
-Nothing that is rendered depends on the device yet, so the factory renders in its constructor and
-``manifest_for`` only writes the device's id into a copy. Once values may differ by device, that is the
-seam: ``manifest_for`` then picks the rendered parts by what the device's parameters are.
+What depends on the device (placeholders, values by device) is rendered once for all devices that agree in it.
+The manifest of a generation is what was rendered for it: a label that changes later takes effect with the
+next generation, for a generation never stands for other bytes than those that a device has journalled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from orchestrator.charts.archive import ChartArchive
-from orchestrator.charts.errors import ChartFetchError
+from orchestrator.rendering.fetching import FetchChart, FetchPackage, fetch_charts
 from orchestrator.rendering.helm_renderer import release_name
-from orchestrator.rendering.ownership import owned
-from orchestrator.rendering.port import RenderContext, RenderError
+from orchestrator.rendering.initialization import Placed, duplicates, initialization
+from orchestrator.rendering.own import OwnComponent, OwnInitialization
+from orchestrator.rendering.payloads import ManifestEncoder
+from orchestrator.rendering.port import RenderContext, Renderer, RenderError, Target
 from orchestrator.rendering.registry import Renderers, load_renderers
-from orchestrator.rendering.scope import Identity, identity_of, shown
+from orchestrator.rendering.scope import Identity, identity_of
 from topics.documents.base import JsonObject
 from topics.documents.manifest import Manifest, ManifestComponent
-from topics.documents.spec import DeploymentSpec, HelmChart
+from topics.documents.spec import Component, DeploymentSpec
 from topics.errors import Reason
 from topics.identifiers import check_device_id
 
 ANY_DEVICE = "any"
 """Stands for the device where a spec selects by labels and nobody said which devices there are."""
 
-_BUILT_IN_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
-"""They are always there and are nobody's to create, label or remove."""
+_MOST_PARTS = 2_000
+"""Rendered parts that are kept for devices that agree in them; beyond, most are a single device's own."""
+
+_MOST_IDENTITIES = 20_000
+
+T = TypeVar("T")
 
 
 class ManifestFactory:
     """Renders a spec and makes manifests of it. Raises ``RenderError`` with every reason, paths from ``spec``.
 
     ``charts`` holds the fetched chart of each Helm component by component name, ``spec_digest`` the
-    digest over the exact bytes of the spec.
+    digest over the exact bytes of the spec. What no device can change is rendered at once.
     """
 
     def __init__(
@@ -45,19 +53,28 @@ class ManifestFactory:
         charts: Mapping[str, ChartArchive],
     ) -> None:
         body = spec.spec
-        context = RenderContext(
+        self._spec = spec
+        self._charts = charts
+        self._context = RenderContext(
             deployment=spec.name,
             generation=generation,
             cluster_namespace=body.cluster.namespace,
             workload_namespace=spec.workload_namespace,
             application=body.application,
+            create_namespace=body.workload.create,
+            drift=body.drift,
         )
         reasons: list[Reason] = []
-        initialization = _initialization(spec, context, reasons)
-        components = _components(spec, context, renderers, charts, reasons)
-        reasons += _duplicates([*initialization, *_places(spec, components)])
-        if reasons:
-            raise RenderError(reasons)
+        self._initialization = OwnInitialization(body.initialization, spec.name)
+        reasons += self._initialization.unknown()
+        self._units = _units(spec, renderers, reasons)
+        self._known: dict[Hashable, object] = {}
+        self._identities: dict[int, tuple[JsonObject, Identity]] = {}
+        self._encoder = ManifestEncoder()
+        self.depends_on_device = self._initialization.depends_on_device or any(
+            unit.depends_on_device for unit in self._units
+        )
+        """Whether any two devices may get different objects."""
         self._template = Manifest(
             action="apply",
             deployment=spec.name,
@@ -65,118 +82,142 @@ class ManifestFactory:
             generation=generation,
             spec_digest=spec_digest,
             application=body.application,
-            cluster_namespace=context.cluster_namespace,
-            workload_namespace=context.workload_namespace,
+            cluster_namespace=self._context.cluster_namespace,
+            workload_namespace=self._context.workload_namespace,
             activation="manual" if body.activation.mode == "manual" else "immediate",
+            drift=body.drift,
             requirements=body.requirements,
-            initialization=tuple(item for _, item in initialization),
-            components=tuple(component for component in components if component is not None),
+        )
+        self._render_common(reasons)
+
+    def manifest_for(self, device: str | Target) -> Manifest:
+        """The manifest of one device; what it shares with others is the same object.
+
+        A device that is only named is one of which nothing is known. Raises ``ValueError`` for what is no device
+        id, and ``RenderError`` with reasons of this device.
+        """
+        target = device if isinstance(device, Target) else Target(device)
+        check_device_id(target.device)
+        reasons: list[Reason] = []
+        first = self._initialization_for(target, reasons)
+        parts = [self._part_for(unit, target, reasons) for unit in self._units]
+        if not reasons:
+            reasons += self._duplicates(first, parts)
+        if reasons:
+            raise RenderError(_of(target.device, reason) for reason in reasons)
+        return self._template.model_copy(
+            update={
+                "device": target.device,
+                "initialization": tuple(item for _, item in first),
+                "components": tuple(part for part in parts if part is not None),
+            }
         )
 
-    def manifest_for(self, device: str) -> Manifest:
-        """The manifest of one device; a shallow copy. Raises ``ValueError`` for what is no device id."""
-        return self._template.model_copy(update={"device": check_device_id(device)})
+    def payload_of(self, manifest: Manifest) -> bytes:
+        """The sealed payload of a manifest that was made here."""
+        return self._encoder.payload(manifest)
 
+    # -- parts -----------------------------------------------------------------------------------
 
-def tombstone(deployment: str, device: str, generation: int) -> Manifest:
-    """The manifest that takes a deployment off a device."""
-    return Manifest(action="remove", deployment=deployment, device=device, generation=generation)
+    def _render_common(self, reasons: list[Reason]) -> None:
+        """What is the same for all, so that its faults are told once and not of every device."""
+        nobody = Target(ANY_DEVICE)
+        first: list[Placed] = []
+        if not self._initialization.depends_on_device:
+            first = self._initialization_for(nobody, reasons)
+        parts = [None if unit.depends_on_device else self._part_for(unit, nobody, reasons) for unit in self._units]
+        reasons += self._duplicates(first, parts)
+        if reasons:
+            raise RenderError(reasons)
 
+    def _initialization_for(self, target: Target, reasons: list[Reason]) -> list[Placed]:
+        own, found = self._initialization, list[Reason]()
 
-def fetch_charts(spec: DeploymentSpec, fetch: Callable[[HelmChart], ChartArchive]) -> dict[str, ChartArchive]:
-    """The chart of every Helm component, by component name.
+        def make() -> list[Placed]:
+            body = own.for_device(target)
+            return initialization(body, self._context, found, create=self._spec.spec.workload.create)
 
-    Raises ``RenderError`` with the reason of every chart that cannot be had; it is retryable if all are.
-    """
-    charts: dict[str, ChartArchive] = {}
-    failures: list[tuple[str, ChartFetchError]] = []
-    for index, component in enumerate(spec.spec.components):
-        if component.helm is None:
-            continue
         try:
-            charts[component.name] = fetch(component.helm)
-        except ChartFetchError as error:
-            failures.append((f"spec.components[{index}].helm", error))
-    if failures:
-        raise RenderError(
-            (error.reason(path) for path, error in failures), retryable=all(error.retryable for _, error in failures)
-        )
-    return charts
+            placed = self._once(("initialization", own.key(target)), make)
+        except RenderError as error:
+            found += error.reasons
+            placed = []
+        reasons += found
+        return placed
+
+    def _part_for(self, unit: _Unit, target: Target, reasons: list[Reason]) -> ManifestComponent | None:
+        """The component rendered, ``None`` where it failed; the reasons of its failure are added."""
+
+        def make() -> ManifestComponent:
+            context = replace(self._context, target=target) if unit.renderer.depends_on_device else self._context
+            return unit.renderer.render(unit.own.for_device(target), context, self._charts)
+
+        device = target.device if unit.renderer.depends_on_device else ""
+        try:
+            return self._once((unit.path, device, unit.own.key(target)), make)
+        except RenderError as error:
+            reasons += error.below(unit.path).reasons
+            return None
+
+    def _once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What was made for this key, or is made now. A failure is not kept: its words may name the device."""
+        if key not in self._known:
+            if len(self._known) >= _MOST_PARTS:
+                self._known.clear()
+            self._known[key] = make()
+        return self._known[key]  # type: ignore[return-value]  # each key has one kind of value
+
+    def _duplicates(self, first: Iterable[Placed], parts: Sequence[ManifestComponent | None]) -> list[Reason]:
+        objects = [item for _, item in first]
+        for part in parts:
+            if part is not None:
+                objects += part.objects
+        if len(set(map(self._identity, objects))) == len(objects):
+            return []
+        return duplicates([*first, *_places(self._units, parts)])
+
+    def _identity(self, item: JsonObject) -> Identity:
+        known = self._identities.get(id(item))
+        if known is None:
+            if len(self._identities) >= _MOST_IDENTITIES:
+                self._identities.clear()
+            # The object is kept along: its id is only its own as long as it lives.
+            known = self._identities[id(item)] = (item, identity_of(item))
+        return known[1]
 
 
-def render_offline(
-    spec: DeploymentSpec,
-    fetch: Callable[[HelmChart], ChartArchive],
-    *,
-    devices: Sequence[str] = (),
-    generation: int = 1,
-    spec_digest: str = "",
-    renderers: Renderers | None = None,
-) -> tuple[Manifest, ...]:
-    """What would be published, without a broker: one manifest for each device.
+class _Unit:
+    """A component with its renderer and its place in the spec."""
 
-    The devices are those given, else those the spec names, else the placeholder ``any``. ``fetch`` is
-    ``ChartStore.fetch``. Raises ``RenderError``.
-    """
-    factory = ManifestFactory(spec, generation, spec_digest, renderers or load_renderers(), fetch_charts(spec, fetch))
-    return tuple(factory.manifest_for(device) for device in devices or spec.spec.agents.devices or (ANY_DEVICE,))
+    def __init__(self, path: str, own: OwnComponent, renderer: Renderer) -> None:
+        self.path = path
+        self.own = own
+        self.renderer = renderer
+        self.depends_on_device = own.depends_on_device or renderer.depends_on_device
 
 
-_Placed = tuple[str, JsonObject]
-"""An object and the place in the spec that it comes from."""
-
-
-def _initialization(spec: DeploymentSpec, context: RenderContext, reasons: list[Reason]) -> list[_Placed]:
-    """The namespace first, then config maps, secrets and jobs."""
-    placed: list[_Placed] = []
-    workload = spec.spec.workload
-    if workload.create and context.workload_namespace not in _BUILT_IN_NAMESPACES:
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": context.workload_namespace}}
-        placed.append(("spec.workload.create", owned(namespace, context, component=None, path="spec.workload")))
-    body = spec.spec.initialization
-    for field, version, kind, items in (
-        ("configMaps", "v1", "ConfigMap", body.config_maps),
-        ("secrets", "v1", "Secret", body.secrets),
-        ("jobs", "batch/v1", "Job", body.jobs),
-    ):
-        for index, item in enumerate(items):
-            path = f"spec.initialization.{field}[{index}]"
-            whole = {"apiVersion": version, "kind": kind, **item}
-            try:
-                if (whole["apiVersion"], whole["kind"]) != (version, kind):
-                    raise RenderError.because(
-                        "object-invalid", f"is not a {version} {kind}", path=path, hint="put it into a component"
-                    )
-                placed.append((path, owned(whole, context, component=None, path=path)))
-            except RenderError as error:
-                reasons += error.reasons
-    return placed
-
-
-def _components(
-    spec: DeploymentSpec,
-    context: RenderContext,
-    renderers: Renderers,
-    charts: Mapping[str, ChartArchive],
-    reasons: list[Reason],
-) -> list[ManifestComponent | None]:
-    """Each component rendered, ``None`` where it failed; the reasons of all failures are added."""
-    rendered: list[ManifestComponent | None] = []
+def _units(spec: DeploymentSpec, renderers: Renderers, reasons: list[Reason]) -> list[_Unit]:
+    """The components that can be rendered; why the others cannot is added to the reasons."""
+    units: list[_Unit] = []
     releases: dict[str, str] = {}
     for index, component in enumerate(spec.spec.components):
         path = f"spec.components[{index}]"
-        part = None
         try:
-            part = renderers.renderer_of(component).render(component, context, charts)
+            renderer = renderers.renderer_of(component)
+            own = OwnComponent(component, spec.name)
+            if unknown := own.unknown():
+                raise RenderError(unknown)
             if component.helm is not None:
-                _check_release(release_name(component, context.deployment), path, releases)
+                _check_release(component, spec.name, path, releases)
         except RenderError as error:
             reasons += error.below(path).reasons
-        rendered.append(part)
-    return rendered
+        else:
+            units.append(_Unit(path, own, renderer))
+    return units
 
 
-def _check_release(release: str, path: str, releases: dict[str, str]) -> None:
+def _check_release(component: Component, deployment: str, path: str, releases: dict[str, str]) -> None:
+    release = release_name(component, deployment)
     first = releases.setdefault(release, path)
     if first != path:
         raise RenderError.because(
@@ -187,32 +228,47 @@ def _check_release(release: str, path: str, releases: dict[str, str]) -> None:
         )
 
 
-def _places(spec: DeploymentSpec, components: Iterable[ManifestComponent | None]) -> Iterable[_Placed]:
-    for index, (component, part) in enumerate(zip(spec.spec.components, components, strict=True)):
+def _places(units: Sequence[_Unit], parts: Iterable[ManifestComponent | None]) -> Iterable[Placed]:
+    for unit, part in zip(units, parts, strict=True):
+        component = unit.own.component
         for position, item in enumerate(part.objects if part else ()):
             inner = f"kubernetes.objects[{position}]" if component.kubernetes else component.kind
-            yield f"spec.components[{index}].{inner}", item
+            yield f"{unit.path}.{inner}", item
 
 
-def _duplicates(places: Iterable[_Placed]) -> list[Reason]:
-    """A reason for each object whose identity an earlier one has already."""
-    first: dict[Identity, str] = {}
-    reasons = []
-    for path, item in places:
-        identity = identity_of(item)
-        other = first.get(identity)
-        if other is None:
-            first[identity] = path
-        else:
-            created = "spec.workload.create" in (other, path)
-            reasons.append(
-                Reason(
-                    path=path,
-                    code="duplicate-object",
-                    message=f"{shown(identity)} is also given by {other}",
-                    hint="set spec.workload.create to false, or leave this object out"
-                    if created
-                    else "give one of them another name, or leave it out",
-                )
-            )
-    return reasons
+def _of(device: str, reason: Reason) -> Reason:
+    return reason if reason.device else reason.model_copy(update={"device": device})
+
+
+def tombstone(deployment: str, device: str, generation: int) -> Manifest:
+    """The manifest that takes a deployment off a device."""
+    return Manifest(action="remove", deployment=deployment, device=device, generation=generation)
+
+
+def render_offline(
+    spec: DeploymentSpec,
+    fetch: FetchChart,
+    *,
+    fetch_package: FetchPackage | None = None,
+    devices: Sequence[str | Target] = (),
+    generation: int = 1,
+    spec_digest: str = "",
+    renderers: Renderers | None = None,
+) -> tuple[Manifest, ...]:
+    """What would be published, without a broker: one manifest for each device.
+
+    The devices are those given, else those the spec names, else the placeholder ``any``. ``fetch`` is
+    ``ChartStore.fetch``, ``fetch_package`` is ``PackageStore.fetch``. Raises ``RenderError`` with the reasons of every device that cannot have one.
+    """
+    charts = fetch_charts(spec, fetch, fetch_package)
+    factory = ManifestFactory(spec, generation, spec_digest, renderers or load_renderers(), charts)
+    manifests: list[Manifest] = []
+    reasons: list[Reason] = []
+    for device in devices or spec.spec.agents.devices or (ANY_DEVICE,):
+        try:
+            manifests.append(factory.manifest_for(device))
+        except RenderError as error:
+            reasons += error.reasons
+    if reasons:
+        raise RenderError(reasons)
+    return tuple(manifests)

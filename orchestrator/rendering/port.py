@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol
 from orchestrator.charts.archive import ChartArchive
 from topics.documents.device import Capabilities
 from topics.documents.manifest import ManifestComponent
-from topics.documents.spec import Application, Component
+from topics.documents.spec import Application, Component, Drift
 from topics.errors import Reason
 
 
@@ -41,7 +41,8 @@ class RenderContext:
     reads it says so by ``depends_on_device``, else its part is rendered once for all devices.
 
     ``workload_namespace`` takes the application's objects, ``cluster_namespace`` those that drive an
-    orchestrator inside the cluster.
+    orchestrator inside the cluster. ``create_namespace`` and ``drift`` are the spec's, for renderers that hand
+    the work to somebody else: the agent itself creates the namespace and watches for drift.
     """
 
     deployment: str
@@ -50,6 +51,8 @@ class RenderContext:
     workload_namespace: str
     application: Application | None
     target: Target | None = None
+    create_namespace: bool = True
+    drift: Drift = "heal"
 
 
 class Renderer(Protocol):
@@ -61,6 +64,9 @@ class Renderer(Protocol):
     kinds: ClassVar[frozenset[str]]
     """The component kinds it takes: ``helm`` for all that deliver charts."""
 
+    manifest_type: ClassVar[str]
+    """The ``type`` of the parts that it makes: what a device needs an applier for."""
+
     depends_on_device: ClassVar[bool]
     """Whether ``render`` reads the context's ``target``."""
 
@@ -71,7 +77,9 @@ class Renderer(Protocol):
 
         ``charts`` holds the fetched chart of each component that has one, by component name. Raises
         ``RenderError`` with every reason; the paths are relative to the component (``helm.values``),
-        the caller puts ``spec.components[i].`` before them.
+        the caller puts ``spec.components[i].`` before them. The component's ``patches`` are made
+        (``patches.patched``), passed on to who can make them, or refused (``patches.refuse``); never
+        passed over.
         """
         ...
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from topics.documents.base import JsonObject
+from topics.policy import DRIVERS
 
 CLUSTER_SCOPED: frozenset[tuple[str, str]] = frozenset(
     (group, kind)
@@ -40,24 +41,6 @@ CLUSTER_SCOPED: frozenset[tuple[str, str]] = frozenset(
     }.items()
     for kind in kinds.split()
 )
-
-_DRIVERS: frozenset[tuple[str, str]] = frozenset(
-    {
-        ("helm.toolkit.fluxcd.io", "HelmRelease"),
-        ("kustomize.toolkit.fluxcd.io", "Kustomization"),
-        ("source.toolkit.fluxcd.io", "Bucket"),
-        ("source.toolkit.fluxcd.io", "GitRepository"),
-        ("source.toolkit.fluxcd.io", "HelmChart"),
-        ("source.toolkit.fluxcd.io", "HelmRepository"),
-        ("source.toolkit.fluxcd.io", "OCIRepository"),
-        ("helm.cattle.io", "HelmChart"),
-        ("helm.cattle.io", "HelmChartConfig"),
-        ("argoproj.io", "Application"),
-        ("argoproj.io", "ApplicationSet"),
-        ("argoproj.io", "AppProject"),
-    }
-)
-"""Objects that drive an orchestrator inside the cluster; they live in the cluster namespace."""
 
 Identity = tuple[str, str, str, str]
 """API group, kind, namespace (empty for cluster-scoped), name: what Kubernetes tells objects apart by."""
@@ -94,7 +77,7 @@ def namespace_for(
     named = item["metadata"].get("namespace")
     if named:
         return str(named)
-    return cluster if key in _DRIVERS else workload
+    return cluster if key in DRIVERS else workload
 
 
 def identity_of(item: JsonObject) -> Identity:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import shutil
+import ssl
 import subprocess
 import threading
 import time
@@ -21,6 +22,7 @@ import yaml
 from orchestrator.charts.oci import CHART_LAYER, MANIFEST_TYPE
 from tests.support.brokers import HOST, ReservedPort
 
+PROVENANCE_LAYER = "application/vnd.cncf.helm.chart.provenance.v1.prov"
 USER, PASSWORD = "press", "line-7"
 # The line htpasswd -B writes for the two above.
 HTPASSWD = f"{USER}:$2b$05$bbCrtNwl9vAPiOYtZBL/uOKse5I2TQix0ry3qXDdA825btIiWBGNG\n"
@@ -30,9 +32,9 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class WebServer:
-    """Serves bytes by path, or what a function answers; remembers the paths that were asked for."""
+    """Serves bytes by path, or what a function answers; remembers the paths that were asked for. ``tls``: over TLS."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.files: dict[str, bytes | Answer] = {}
         self.requests: list[str] = []
         self.released = threading.Event()
@@ -55,12 +57,15 @@ class WebServer:
                 """Requests are in ``requests``; nothing goes to standard error."""
 
         self._server = ThreadingHTTPServer((HOST, self._port.port), Handler)
+        self._scheme = "https" if tls else "http"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._server.daemon_threads = False  # joined in server_close, so none outlives the test
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="chart-server")
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self._port.port}"
+        return f"{self._scheme}://{HOST}:{self._port.port}"
 
     @property
     def host(self) -> str:
@@ -107,9 +112,12 @@ def index_of(charts: Mapping[str, Mapping[str, bytes]], *, digests: bool = True)
 
 
 class Registry:
-    """A ``docker-registry`` process with its data in ``folder``; with a password if ``htpasswd`` is set."""
+    """A ``docker-registry`` process with its data in ``folder``; with a password if ``htpasswd`` is set, over TLS
+    with ``server.crt`` and ``server.key`` of the folder ``tls``, whose ``ca.crt`` made them."""
 
-    def __init__(self, folder: Path, *, htpasswd: bool = False) -> None:
+    def __init__(self, folder: Path, *, htpasswd: bool = False, tls: Path | None = None) -> None:
+        self._scheme = "https" if tls else "http"
+        self._trust: ssl.SSLContext | bool = ssl.create_default_context(cafile=tls / "ca.crt") if tls else True
         self._port = ReservedPort()
         folder.mkdir(parents=True)
         auth: dict[str, object] = {}
@@ -120,7 +128,7 @@ class Registry:
             "version": 0.1,
             "log": {"level": "error", "accesslog": {"disabled": True}},
             "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-            "http": {"addr": self.host},
+            "http": {"addr": self.host, **({"tls": _tls_of(tls)} if tls else {})},
             **auth,
         }
         (folder / "config.yml").write_text(yaml.safe_dump(configuration))
@@ -143,7 +151,7 @@ class Registry:
         deadline = time.monotonic() + 15.0
         while True:
             try:
-                httpx.get(f"http://{self.host}/v2/", timeout=1.0)
+                httpx.get(f"{self._scheme}://{self.host}/v2/", timeout=1.0, verify=self._trust)
                 return self
             except httpx.TransportError as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
@@ -158,12 +166,15 @@ class Registry:
             self._process.wait(10.0)
         self._port.close()
 
-    def push(self, name: str, tag: str, layer: bytes, *, layer_type: str = CHART_LAYER) -> str:
+    def push(
+        self, name: str, tag: str, layer: bytes, *, layer_type: str = CHART_LAYER, provenance: bytes | None = None
+    ) -> str:
         """Upload a chart as its parts, with no code of the project; returns the manifest's digest."""
         auth = (USER, PASSWORD)
-        with httpx.Client(base_url=f"http://{self.host}/v2/{name}", auth=auth) as client:
+        base = f"{self._scheme}://{self.host}/v2/{name}"
+        with httpx.Client(base_url=base, auth=auth, verify=self._trust) as client:
             described = []
-            for data in (b"{}", layer):
+            for data in (b"{}", layer, *([provenance] if provenance else [])):
                 digest = "sha256:" + hashlib.sha256(data).hexdigest()
                 location = client.post("/blobs/uploads/").raise_for_status().headers["location"]
                 joint = "&" if "?" in location else "?"
@@ -174,9 +185,16 @@ class Registry:
                     "schemaVersion": 2,
                     "mediaType": MANIFEST_TYPE,
                     "config": {"mediaType": "application/vnd.cncf.helm.config.v1+json", **described[0]},
-                    "layers": [{"mediaType": layer_type, **described[1]}],
+                    "layers": [
+                        {"mediaType": layer_type, **described[1]},
+                        *({"mediaType": PROVENANCE_LAYER, **signed} for signed in described[2:]),
+                    ],
                 }
             ).encode()
             headers = {"Content-Type": MANIFEST_TYPE}
             client.put(f"/manifests/{tag}", content=manifest, headers=headers).raise_for_status()
         return "sha256:" + hashlib.sha256(manifest).hexdigest()
+
+
+def _tls_of(folder: Path) -> dict[str, str]:
+    return {"certificate": str(folder / "server.crt"), "key": str(folder / "server.key")}

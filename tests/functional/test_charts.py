@@ -335,6 +335,31 @@ def test_oci_manifest_digest_pins_too(store: ChartStore, registry: Registry) -> 
     assert "manifest" in error.hint
 
 
+def test_oci_chart_is_known_by_its_manifest_also_from_the_cache(store: ChartStore, registry: Registry) -> None:
+    """So that a spec is rendered to the same whether its chart was just pulled or not: a controller pins by it."""
+    manifest = registry.push("charts/web", "1.2.3", ARCHIVES["1.2.3"])
+    spec = HelmChart(chart=f"oci://{registry.host}/charts/web", version="1.2.3")
+    pulled = store.fetch(spec)
+    assert pulled.artifact == manifest
+    pinned = spec.model_copy(update={"digest": pulled.digest})
+    registry.__exit__(None, None, None)
+    assert store.fetch(pinned) == pulled
+
+
+def test_chart_from_the_cache_is_known_by_no_other_registrys_manifest(
+    store: ChartStore, registry: Registry, web: WebServer
+) -> None:
+    """Two registries may hold the same archive under two manifests; a file has none."""
+    registry.push("charts/web", "1.2.3", ARCHIVES["1.2.3"])
+    other = registry.push("mirror/web", "1.2.3", ARCHIVES["1.2.3"], layer_type="application/tar+gzip")
+    first = store.fetch(HelmChart(chart=f"oci://{registry.host}/charts/web", version="1.2.3"))
+    mirrored = store.fetch(HelmChart(chart=f"oci://{registry.host}/mirror/web", digest=first.digest))
+    assert (mirrored.digest, mirrored.artifact) == (first.digest, other)
+    assert first.artifact != other
+    carried = base64.b64encode(ARCHIVES["1.2.3"]).decode()
+    assert store.fetch(HelmChart(chart="oci://gone.example/web", archive=carried, digest=first.digest)).artifact is None
+
+
 def test_oci_refusals_have_their_codes(store: ChartStore, registry: Registry) -> None:
     """Nothing there, a container image in place of a chart, and a reference that is none."""
     registry.push("images/web", "1.0.0", b"layer", layer_type="application/vnd.oci.image.layer.v1.tar+gzip")

@@ -19,7 +19,8 @@ from edge_agent.deliberation import Policy
 from edge_agent.epochs import Epochs
 from edge_agent.ports import Executor
 from edge_agent.reports import Reports
-from edge_agent.service import AgentService, AgentSettings, Item
+from edge_agent.service import AgentService, Item
+from edge_agent.settings import AgentSettings
 from topics import __version__
 from topics.allocation import Share
 from topics.channels import Topics
@@ -71,6 +72,8 @@ class FakeApplier:
         self.calls: list[tuple[str, str, int | str]] = []
         self.running: dict[str, int] = {}
         self.ill: set[str] = set()
+        self.changed: Callable[[str], None] = lambda deployment: None
+        self.closed = False
 
     def check(self, manifest: Manifest) -> None:
         self._called("check", manifest.deployment, manifest.generation)
@@ -103,6 +106,12 @@ class FakeApplier:
 
     def discard(self, deployment: str, generation: int) -> None:
         self._called("discard", deployment, generation)
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        self.changed = changed
+
+    def close(self) -> None:
+        self.closed = True
 
     def _called(self, method: str, deployment: str, what: int | str) -> None:
         self.calls.append((method, deployment, what))

@@ -112,10 +112,12 @@ class Agent(Program):
         self.device = device
         self.data = folder / "data"
         self.manifests = folder / "manifests"
+        # The folder is an option of the directory applier, which stands where no other is named.
+        own = () if "--applier" in options else ("--manifests", str(self.manifests))
         super().__init__(
             device,
             ["-m", "edge_agent", "--broker", url, "--device", device, "--data", str(self.data),
-             "--manifests", str(self.manifests), "--health-every", "0.5", *options],
+             *own, "--health-every", "0.5", *options],
             folder / "agent.log",
         )  # fmt: skip
 

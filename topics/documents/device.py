@@ -91,13 +91,35 @@ class Runtime(Message):
     storage: Int64 | None = None
 
 
+Forbidden = Literal[
+    "clusterScoped", "privileged", "capabilities", "hostNetwork", "hostPid", "hostIpc", "hostPath", "hostPort"
+]
+"""What a policy can forbid: objects that belong to no namespace, privileged containers, added Linux capabilities,
+the host's network, processes and IPC, its folders (in Compose also its devices), its ports."""
+
+
+class Policy(Message):
+    """What the operator of a device forbids; without any of it everything is allowed. See ``topics.policy``.
+
+    ``None`` for a list means: any. ``forbidden_kinds`` are written ``Ingress`` or ``Ingress.networking.k8s.io``,
+    ``allowed_registries`` ``registry.example`` or ``registry.example/team``. ``forbid`` holds words of
+    ``Forbidden``; one that a reader does not know yet is for others to keep.
+    """
+
+    allowed_namespaces: tuple[str, ...] | None = None
+    forbidden_kinds: tuple[str, ...] = ()
+    forbid: tuple[str, ...] = ()
+    allowed_registries: tuple[str, ...] | None = None
+    allow_unseen: bool = False
+
+
 class Capabilities(Message):
     """What a device is. Memory and storage in bytes; ``appliers`` names the manifest types it takes.
 
     ``gateway`` is the device through which it is reached, if there is one. ``deployment_types`` are the
-    kinds of components that it can run (``helm``, ``compose``, ``kubernetes``). ``time`` is the device's
-    own clock when it was measured; compared with the ``time`` of its presence it says how old this is,
-    whatever that clock shows.
+    kinds of components that it can run (``helm``, ``compose``, ``kubernetes``). ``policy`` is what
+    its operator forbids. ``time`` is the device's own clock when it was measured; compared with the ``time``
+    of its presence it says how old this is, whatever that clock shows.
     """
 
     device: DeviceId
@@ -117,6 +139,7 @@ class Capabilities(Message):
     runtimes: tuple[Runtime, ...] = ()
     deployment_types: tuple[str, ...] = ()
     gateway: DeviceId | None = None
+    policy: Policy | None = None
     time: str = ""
 
 

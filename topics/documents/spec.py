@@ -162,6 +162,9 @@ class HelmChart(Document):
 
     ``archive`` is the chart itself, the base64 of its ``.tgz``, for one that lies in an application package:
     nothing is fetched then, and ``chart`` says where it came from.
+
+    ``pull_secret`` names a Secret in the cluster namespace with which a controller in the cluster fetches the chart;
+    the other renderers fetch with the credentials of the orchestrator or of the device.
     """
 
     chart: Annotated[str, Field(min_length=1, max_length=1000)]
@@ -169,6 +172,7 @@ class HelmChart(Document):
     repository: str | None = None
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
     archive: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")] | None = None
+    pull_secret: ComponentName | None = None
     release: ComponentName | None = None
     values: JsonObject = Field(default_factory=dict)
     device_values: Annotated[tuple[DeviceValues, ...], Field(max_length=1000)] = ()
@@ -195,12 +199,17 @@ class KubernetesObjects(Document):
 
 
 class ComposePackage(Document):
-    """A Compose project that is fetched: from an OCI repository at a revision, or an archive behind a URL."""
+    """A Compose project that is fetched: from an OCI repository at a revision, or an archive behind a URL.
+
+    ``digest`` pins the bytes of the archive (of the OCI artifact's layer). Margo does not say where the signature is
+    that the key at ``key_location`` belongs to, so nothing is verified with it: pin the digest.
+    """
 
     repository: str | None = None
     revision: str | None = None
     location: str | None = None
     key_location: str | None = None
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
 
     @model_validator(mode="after")
     def _exactly_one_place(self) -> ComposePackage:

@@ -30,7 +30,8 @@ class Option:
     """One option. ``parse`` turns its text into its value and raises ``ValueError`` for a wrong one.
 
     ``repeated`` options are ``key=value`` pairs: several on the command line, comma-separated in the
-    environment, a table in the file. ``flag`` options take no value on the command line.
+    environment, a table in the file. ``listed`` options are several values, in order: several on the command line,
+    comma-separated in the environment, an array in the file. ``flag`` options take no value on the command line.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Option:
     default: Any = None
     required: bool = False
     repeated: bool = False
+    listed: bool = False
     flag: bool = False
 
     @property
@@ -114,14 +116,18 @@ def _parser(program: str, description: str, options: Sequence[Option]) -> argpar
     parser.add_argument("--version", action="version", version=f"{program} {__version__}")
     parser.add_argument("--config", metavar="FILE", help="TOML file with options (FLEETBUS_CONFIG)")
     for option in options:
-        note = f" (default: {option.default})" if option.default not in (None, False) else ""
+        default = ",".join(option.default) if option.listed else option.default
+        note = f" (default: {default})" if default not in (None, False) else ""
         text = f"{option.help}{note} [{option.env}]"
         if option.flag:
             parser.add_argument(f"--{option.name}", dest=option.key, action="store_const", const="true", help=text)
         elif option.repeated:
             parser.add_argument(f"--{option.name}", dest=option.key, action="append", metavar="KEY=VALUE", help=text)
         else:
-            parser.add_argument(f"--{option.name}", dest=option.key, metavar=option.key.upper(), help=text)
+            action = "append" if option.listed else "store"
+            parser.add_argument(
+                f"--{option.name}", dest=option.key, action=action, metavar=option.key.upper(), help=text
+            )
     return parser
 
 
@@ -158,6 +164,8 @@ def _value(option: Option, given: Any, environment: Mapping[str, str], in_file: 
             return _pairs(raw)
         if option.flag:
             return _truth(raw)
+        if option.listed and not isinstance(raw, Mapping):
+            return tuple(option.parse(text) for text in _texts(raw))
         if isinstance(raw, list | Mapping):
             raise OptionError(f"{source}: {raw!r:.80} is not a single value")
         return option.parse(str(raw))
@@ -171,6 +179,14 @@ def _pairs(raw: Any) -> dict[str, str]:
     if isinstance(raw, list):
         return {key: value for part in raw for key, value in parse_pairs(str(part)).items()}
     return parse_pairs(str(raw))
+
+
+def _texts(raw: Any) -> list[str]:
+    parts = raw if isinstance(raw, list) else [raw]
+    texts = [text for part in parts for text in (piece.strip() for piece in str(part).split(",")) if text]
+    if not texts:
+        raise ValueError("no value is given")
+    return texts
 
 
 def _truth(raw: Any) -> bool:

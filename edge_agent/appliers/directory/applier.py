@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -164,6 +164,12 @@ class DirectoryApplier:
                 shutil.rmtree(staged)
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        """Nothing tells of changes to files here; the health is asked for now and then."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
     def _folder(self, deployment: str) -> Path:
         try:

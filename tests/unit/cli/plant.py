@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cli.planning import Plan, make_plan, rendering_with
+from cli.plan_rendering import rendering_with
+from cli.planning import Plan, make_plan
 from cli.retained import State, read_state
 from orchestrator.decide_spec import content_digest
 from orchestrator.decision import Render, Rendered
@@ -41,9 +42,13 @@ class Plant(Story):
         spec = self.fleet.specs[name].spec
         assert spec is not None
         for task in self.effects(Render):
-            made = MAKE(spec, task.generation, content_digest(spec)).manifest
-            manifests = {device: seal(encode(made.model_copy(update={"device": device}))) for device in task.devices}
-            self.timed(Rendered(task.name, task.generation, manifests))
+            known = self.fleet.capabilities_of(task.devices)
+            made = MAKE(spec, task.generation, content_digest(spec), task.devices, known)
+            manifests = {
+                device: seal(encode(manifest.model_copy(update={"device": device})))
+                for device, manifest in made.manifests.items()
+            }
+            self.timed(Rendered(task.name, task.generation, manifests, refused=made.refused))
         return self
 
     def granted(self, device: str, name: str, *, memory: int) -> Plant:

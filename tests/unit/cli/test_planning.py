@@ -125,8 +125,8 @@ def test_a_plan_can_be_asked_about_single_devices() -> None:
 
 
 def test_what_cannot_be_rendered_is_said_and_nothing_can_be_made_of_it() -> None:
-    """A Compose component has no renderer here."""
-    component = {"name": "c", "compose": {"project": {"services": {"a": {"image": "a:1"}}}}}
+    """The component's renderer is not installed here."""
+    component = {"name": "c", "renderer": "nobodys", "custom": {}}
     plan = plant().plan(spec(selector=PRESS, component=component))
     assert plan.problems
     assert not plan.taken

@@ -19,7 +19,7 @@ from edge_agent.bootstrap import build
 from edge_agent.capabilities_file import LARGEST_BYTES, CapabilitiesFileError, CapabilitiesOverlay, read_overlay
 from edge_agent.config import OPTIONS, read_config
 from edge_agent.probe.runtimes import RuntimeSources
-from topics.documents.device import Capabilities, Cpu, Interface, Peripheral, Runtime, Volume
+from topics.documents.device import Capabilities, Cpu, Interface, Peripheral, Policy, Runtime, Volume
 from topics.program.logs import EventLog
 from topics.program.options import OptionError
 
@@ -274,3 +274,28 @@ def test_the_documented_file_is_read(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "agent.md").read_text(encoding="utf-8")
     found = overlay(tmp_path, page.partition("```json\n")[2].partition("```")[0]).applied_to(MEASURED)
     assert (found.memory, found.labels["hall"], found.peripherals[0].manufacturer) == (6 * 2**30, "3", "Basler")
+
+
+def test_a_policy_stands_under_override(tmp_path: Path) -> None:
+    """It is the operator's alone: nothing of it is measured."""
+    policy = {
+        "allowedNamespaces": ["press"],
+        "forbid": ["privileged", "hostPath"],
+        "forbiddenKinds": ["Ingress.networking.k8s.io"],
+        "allowedRegistries": ["registry.example/press"],
+    }
+    found = overlay(tmp_path, {"override": {"policy": policy}}).applied_to(MEASURED).policy
+    assert found == Policy(
+        allowed_namespaces=("press",), forbid=("privileged", "hostPath"),
+        forbidden_kinds=("Ingress.networking.k8s.io",), allowed_registries=("registry.example/press",),
+    )  # fmt: skip
+    assert overlay(tmp_path, {}).applied_to(MEASURED).policy is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [({"forbid": ["privilege"]}, "forbid[0]"), ({"namespaces": []}, "namespaces"), ({"forbid": "privileged"}, "forbid")],
+)
+def test_a_typing_error_in_a_policy_is_refused(tmp_path: Path, policy: dict[str, Any], says: str) -> None:
+    """Or the operator would believe that something is forbidden which is not."""
+    assert f"override.policy.{says}" in problem(tmp_path, {"override": {"policy": policy}})

@@ -176,6 +176,29 @@ def test_repairs_in_a_row_are_limited() -> None:
     assert story.timer(TimerKind.RETRY) == 2.0
 
 
+def test_drift_that_is_only_reported_is_not_repaired() -> None:
+    """Degraded, looked at in its period, and Deployed again when somebody puts it right."""
+    story = Story().deployed(1, drift="report").ill("was changed").ill("was changed")
+    assert story.state is State.DEGRADED
+    assert story.started == []
+    assert story.timer(TimerKind.HEALTH) == 10.0
+    assert story.healthy().state is State.DEPLOYED
+
+
+def test_a_notice_of_the_runtime_is_a_look_out_of_turn() -> None:
+    """It degrades a deployment at once, and changes nothing in when the repair follows."""
+    story = Story().deployed(1).due(TimerKind.NOTICE)
+    assert story.effects_of(CheckHealth) == [CheckHealth(1, noticed=True)]
+    ill = HealthReported(1, (Finding("web", False, "is missing"),), noticed=True)
+    assert story.happens(ill).state is State.DEGRADED
+    assert story.timer(TimerKind.HEALTH) == 1.0
+    story.happens(ill)
+    assert (story.state, story.started, story.timer(TimerKind.HEALTH)) == (State.DEGRADED, [], None)
+    assert story.happens(HealthReported(1, (Finding("web", True),), noticed=True)).state is State.DEPLOYED
+    assert story.ill().ill().state is State.CONFIGURATION
+    assert story.due(TimerKind.NOTICE).effects_of(CheckHealth) == []
+
+
 def test_a_calm_while_gives_the_repairs_back() -> None:
     """The counts start again."""
     story = Story().deployed(1).ill().ill().until(State.DEPLOYED)

@@ -364,3 +364,40 @@ def test_a_device_that_fulfils_the_rules_takes_the_manifest() -> None:
     }
     agent.connect().settle(15.0).receive("manifests", manifest(1, requirements=needs))
     assert agent.status().state is State.DEPLOYED
+
+
+def test_a_notice_of_the_runtime_is_looked_into_soon_and_once() -> None:
+    """Many notices of one change are one look; what it finds is in the status long before the next regular look."""
+    agent = LightAgent().connect().receive("manifests", manifest(1))
+    agent.applier.ill = {"settings"}
+    looks = agent.applier.calls.count(("health", "app", 1))
+    for _ in range(100):
+        agent.applier.changed("app")
+    agent.settle().settle(0.6)
+    assert agent.status().state is State.DEGRADED
+    assert agent.applier.calls.count(("health", "app", 1)) == looks + 1
+
+
+def test_notices_that_do_not_stop_do_not_put_the_look_off() -> None:
+    """A controller that writes all the time must not hide a change."""
+    agent = LightAgent().connect().receive("manifests", manifest(1))
+    agent.applier.ill = {"settings"}
+    for _ in range(10):
+        agent.applier.changed("app")
+        agent.settle(0.1)
+    assert agent.status().state is State.DEGRADED
+
+
+def test_a_notice_of_something_unknown_changes_nothing() -> None:
+    """The runtime may know deployments that the journal does not."""
+    agent = LightAgent().connect()
+    agent.applier.changed("nobody")
+    agent.settle(1.0)
+    assert agent.service.records == {}
+
+
+def test_the_applier_lets_go_when_the_agent_ends() -> None:
+    """Its watches must not outlive the agent."""
+    agent = LightAgent().connect()
+    agent.service.close()
+    assert agent.applier.closed

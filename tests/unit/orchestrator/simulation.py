@@ -3,20 +3,22 @@ and a broker that keeps order within a topic and none between topics. Time passe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from orchestrator.adapters.sql_store import SqlStore
 from orchestrator.decision import Render, Rendered, RenderFailed
 from orchestrator.inbound import SUBSCRIBED
 from orchestrator.model import SpecRecord
+from orchestrator.offers import Offers
 from orchestrator.placement import is_wanted, place
 from orchestrator.service import Orchestrator
 from tests.unit.orchestrator.simulated_devices import Broker, Device, Message
-from tests.unit.orchestrator.story import TOPICS, manifest
+from tests.unit.orchestrator.story import OFFERS, TOPICS, manifest
 from topics import channels
 from topics.allocation import share_of
 from topics.codec import decode, digest_of
 from topics.documents.answer import AggregateStatus, SpecResult
+from topics.documents.device import Capabilities
 from topics.lifecycle import State
 from topics.transport.port import Connected, Delivered, Disconnected, Received
 
@@ -61,7 +63,10 @@ class _Pool:
     def __init__(self) -> None:
         self.waiting: list[tuple[Render, SpecRecord, Callable[[Rendered | RenderFailed], None]]] = []
 
-    def start(self, task: Render, spec: SpecRecord, then: Callable[[Rendered | RenderFailed], None]) -> None:
+    def start(
+        self, task: Render, spec: SpecRecord, devices: Mapping[str, Capabilities],
+        then: Callable[[Rendered | RenderFailed], None],
+    ) -> None:  # fmt: skip
         self.waiting.append((task, spec, then))
 
     def stop(self) -> None:
@@ -95,9 +100,9 @@ class _Clock:
 class World:
     """All of it. The orchestrator is killed by forgetting it; its store stays."""
 
-    def __init__(self, devices: tuple[str, ...], *, kinds: frozenset[str] = frozenset({"kubernetes"})) -> None:
+    def __init__(self, devices: tuple[str, ...], *, offers: Offers = OFFERS) -> None:
         self.broker = Broker()
-        self._kinds = kinds
+        self._offers = offers
         self.store = SqlStore("sqlite://")
         self.clock = _Clock()
         self.pool = _Pool()
@@ -116,7 +121,7 @@ class World:
         self.pool = _Pool()
         self.orchestrator = Orchestrator(
             topics=TOPICS, store=self.store, renderers=self.pool, clock=self.clock, bus=self._make_bus,
-            component_kinds=self._kinds, max_payload_bytes=1024 * 1024, version="simulated",
+            offers=self._offers, max_payload_bytes=1024 * 1024, version="simulated",
         )  # fmt: skip
         self.orchestrator.start()
         self.turn()

@@ -11,6 +11,7 @@ from orchestrator.decision import Context, Decision, Note, Render, Rendered, Ren
 from orchestrator.engine import conclude
 from orchestrator.inbound import decide_message, decide_timed
 from orchestrator.model import DeploymentRecord, Fleet, SpecRecord
+from orchestrator.offers import Offer, Offers
 from topics import channels
 from topics.channels import Channel, Topics
 from topics.codec import encode, seal
@@ -26,6 +27,9 @@ from topics.lifecycle import State, Trigger
 GIB = 2**30
 TOPICS = Topics()
 NAME = "press"
+
+OFFERS = {name: Offer(frozenset({name}), "kubernetes") for name in ("helm", "kubernetes")}
+"""The renderers that are installed in a story."""
 
 E = TypeVar("E")
 
@@ -120,9 +124,10 @@ _STAGES = (State.CREATED, State.PREPARED, State.DOWNLOADING, State.CONFIGURATION
 class Story:
     """The fleet, everything published in order, the retained messages, the last decision, all transitions."""
 
-    def __init__(self, fleet: Fleet | None = None, *, kinds: tuple[str, ...] = ("kubernetes", "helm")) -> None:
+    def __init__(self, fleet: Fleet | None = None, *, offers: Offers = OFFERS) -> None:
         self.fleet = fleet or Fleet()
-        self.context = Context(TOPICS, "2024-05-01T10:00:00.000Z", frozenset(kinds), 1024 * 1024)
+        self.fleet.offers = offers
+        self.context = Context(TOPICS, "2024-05-01T10:00:00.000Z", 1024 * 1024)
         self.retained: dict[str, bytes] = {}
         self.sent: list[tuple[str, bytes]] = []
         self.last = Decision()

@@ -140,7 +140,7 @@ def test_a_spec_that_is_no_margo_document_any_more_has_no_such_status() -> None:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    made = World(("a", "b"), kinds=frozenset({"helm"}))
+    made = World(("a", "b"))
     yield made
     made.store.close()
 

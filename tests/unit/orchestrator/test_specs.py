@@ -6,10 +6,13 @@ import json
 
 import pytest
 
-from tests.unit.orchestrator.story import NAME, TOPICS, Story, spec, spec_document, status
+from orchestrator.offers import Offer
+from tests.unit.orchestrator.story import NAME, OFFERS, TOPICS, Story, spec, spec_document, status
 from topics import channels
 from topics.codec import digest_of
 from topics.lifecycle import State
+
+CHART = {"chart": "oci://r.example/c"}
 
 
 def test_an_accepted_spec_is_generation_1_and_answered_with_its_digest() -> None:
@@ -109,10 +112,30 @@ def test_a_rejected_update_leaves_what_is_in_force() -> None:
 
 
 def test_a_missing_renderer_is_named_with_what_there_is() -> None:
-    """The reason lists the kinds that can be used instead."""
-    story = Story(kinds=("kubernetes",)).spec(spec(component={"name": "x", "helm": {"chart": "oci://r.example/c"}}))
+    """For a kind that nothing renders, and for a renderer that nobody installed, with those that could do it."""
+    story = Story(offers={"kubernetes": OFFERS["kubernetes"]})
+    [reason] = story.spec(spec(component={"name": "x", "helm": CHART})).result().reasons
+    assert (reason.path, reason.code) == ("spec.components[0].helm", "no-renderer")
+    assert (reason.required, reason.available) == ("helm", "kubernetes")
+    [reason] = Story().spec(spec(component={"name": "x", "renderer": "flux", "helm": CHART})).result().reasons
+    assert (reason.path, reason.code) == ("spec.components[0].renderer", "no-renderer")
+    assert (reason.required, reason.available, reason.hint) == ("flux", "helm, kubernetes", "use one of: helm")
+
+
+def test_a_renderer_that_does_not_take_the_kind_is_refused() -> None:
+    """With the kinds that it takes, and the renderers that take this one."""
+    [reason] = Story().spec(spec(component={"name": "x", "renderer": "kubernetes", "helm": CHART})).result().reasons
+    assert (reason.path, reason.code) == ("spec.components[0].renderer", "renderer-kind")
+    assert (reason.required, reason.available, reason.hint) == ("helm", "kubernetes", "use one of: helm")
+
+
+def test_a_device_needs_an_applier_for_what_the_renderer_makes() -> None:
+    """Not for what the component is: the same chart may come as objects, or as something else."""
+    offers = {**OFFERS, "other": Offer(frozenset({"helm"}), "release")}
+    story = Story(offers=offers).device("a").device("b", appliers=("release",))
+    story.spec(spec(devices=("a", "b"), component={"name": "x", "renderer": "other", "helm": CHART}))
     [reason] = story.result().reasons
-    assert (reason.code, reason.required, reason.available) == ("no-renderer", "helm", "kubernetes")
+    assert (reason.device, reason.code, reason.required) == ("a", "no-applier", "release")
 
 
 def test_a_bad_topic_name_is_answered_beside_it() -> None:

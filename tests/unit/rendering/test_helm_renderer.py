@@ -12,7 +12,8 @@ import pytest
 
 from orchestrator.charts.archive import open_archive
 from orchestrator.rendering.helm_engine import KUBERNETES_VERSION, CliEngine, HelmEngine, SdkEngine, find_engine
-from orchestrator.rendering.helm_renderer import INSTALL_ORDER, HelmRenderer, release_name
+from orchestrator.rendering.helm_objects import INSTALL_ORDER
+from orchestrator.rendering.helm_renderer import HelmRenderer, release_name
 from orchestrator.rendering.port import RenderContext, RenderError
 from tests.unit.charts.chart_files import WEB, archive, chart
 from tests.unit.rendering.engines import engine_named
@@ -128,12 +129,47 @@ def test_other_hooks_are_refused_by_name(engine: HelmEngine) -> None:
 
 
 def test_schema_violation_names_the_value(engine: HelmEngine) -> None:
-    """The place and the rule, from the chart's own schema."""
-    schema = json.dumps({"type": "object", "properties": {"replicas": {"type": "integer"}}})
-    [reason] = refusal(engine, {**WEB, "values.schema.json": schema}, {"replicas": "many"}).reasons
-    assert (reason.code, reason.path) == ("helm-values", "helm.values")
-    assert "/replicas" in reason.message
-    assert "want integer" in reason.message
+    """One reason for each field that the chart's own schema is against, with its path and the rule."""
+    schema = {
+        "type": "object",
+        "required": ["line"],
+        "properties": {
+            "replicas": {"type": "integer"},
+            "hosts": {"type": "array", "items": {"type": "object", "properties": {"port": {"maximum": 9}}}},
+        },
+    }
+    values = {"replicas": "many", "hosts": [{"port": 1}, {"port": 80}]}
+    reasons = refusal(engine, {**WEB, "values.schema.json": json.dumps(schema)}, values).reasons
+    assert {reason.code for reason in reasons} == {"helm-values"}
+    found = {reason.path: reason.message for reason in reasons}
+    assert found == {
+        "helm.values": "missing property 'line'",
+        "helm.values.replicas": "got string, want integer",
+        "helm.values.hosts[1].port": "maximum: got 80, want 9",
+    }
+
+
+def test_schema_violation_of_a_subchart_names_the_value_where_it_is_set(engine: HelmEngine) -> None:
+    """The subchart's values stand below its name."""
+    schema = json.dumps({"properties": {"port": {"type": "integer"}}})
+    files = {**WEB, **{f"charts/sub/{name}": text for name, text in chart(name="sub").items()}}
+    files |= {"charts/sub/values.schema.json": schema}
+    files["Chart.yaml"] += "dependencies: [{name: sub, version: 1.2.3}]\n"
+    [reason] = refusal(engine, files, {"sub": {"port": "none"}}).reasons
+    assert reason.path == "helm.values.sub.port"
+
+
+@pytest.mark.parametrize("reference", ["http://127.0.0.1:9/x.json", "file:///etc/hostname", "other.json"])
+def test_a_schema_that_leads_elsewhere_is_refused(engine: HelmEngine, reference: str) -> None:
+    """Rendering asks no server and reads no file of this machine, whatever a chart says."""
+    schema = json.dumps({"properties": {"a": {"$ref": reference}, "b": {"$ref": "#/definitions/b"}}})
+    [reason] = refusal(engine, {**WEB, "values.schema.json": schema}).reasons
+    assert (reason.code, reason.path) == ("helm-chart", "helm.chart")
+    assert f"values.schema.json: {reference}" in reason.message
+    [reason] = refusal(
+        engine, {**WEB, "charts/sub-1.2.3.tgz": archive({**chart(name="sub"), "values.schema.json": schema})}
+    ).reasons
+    assert f"sub-1.2.3.tgz: web/values.schema.json: {reference}" in reason.message
 
 
 @pytest.mark.parametrize(

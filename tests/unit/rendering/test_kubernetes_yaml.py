@@ -36,6 +36,7 @@ def test_scalar_is_read_as_helm_reads_it(scalar: str) -> None:
 
 @given(st.text("0123456789abefoxyXnN+-._:~", min_size=1, max_size=10))
 @example("0_")
+@example(".0_")
 def test_any_plain_scalar_is_read_as_helm_reads_it(scalar: str) -> None:
     """The same over all short plain scalars of the characters that numbers are made of."""
     text = f"a: {scalar}\n"

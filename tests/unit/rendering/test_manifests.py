@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from orchestrator.charts.archive import ChartArchive, open_archive
 from orchestrator.charts.errors import ChartFetchError
-from orchestrator.rendering.manifests import ManifestFactory, fetch_charts, render_offline, tombstone
+from orchestrator.rendering.fetching import fetch_charts
+from orchestrator.rendering.manifests import ManifestFactory, render_offline, tombstone
 from orchestrator.rendering.port import RenderContext, RenderError
 from orchestrator.rendering.registry import Renderers, load_renderers
 from orchestrator.rendering.scope import identity_of
@@ -184,11 +185,11 @@ def test_own_namespace_object_says_what_to_do() -> None:
 
 
 def test_component_without_renderer_is_refused_with_what_is_installed() -> None:
-    """Compose has no renderer today; all other reasons are given at the same time."""
-    spec = spec_of({"name": "c", "compose": {"project": {}}}, objects("a", config_map("x"), config_map("x")))
+    """The renderers that there are stand in the reason; all other reasons are given at the same time."""
+    spec = spec_of({"name": "c", "renderer": "nobodys", "custom": {}}, objects("a", config_map("x"), config_map("x")))
     missing, duplicate = refusal(spec).reasons
-    assert (missing.code, missing.path) == ("renderer-missing", "spec.components[0].compose")
-    assert "helm, kubernetes" in missing.message
+    assert (missing.code, missing.path) == ("no-renderer", "spec.components[0].renderer")
+    assert "kubernetes" in (missing.available or "")
     assert duplicate.code == "duplicate-object"
 
 
@@ -271,18 +272,21 @@ def test_offline_rendering_names_the_devices_or_any() -> None:
     assert devices(spec_of(agents={"selector": {"matchLabels": {"line": "press"}}})) == ["any"]
 
 
-def test_two_renderers_for_one_kind_are_refused() -> None:
+def test_two_renderers_of_one_name_are_refused() -> None:
     """Which of them would win is nobody's guess."""
 
     class Other:
-        kind: ClassVar[str] = "helm"
+        name: ClassVar[str] = "helm"
+        kinds: ClassVar[frozenset[str]] = frozenset({"helm"})
+        manifest_type: ClassVar[str] = "kubernetes"
+        depends_on_device: ClassVar[bool] = False
 
         def render(
             self, component: Component, context: RenderContext, charts: Mapping[str, ChartArchive]
         ) -> ManifestComponent:
             raise NotImplementedError
 
-    with pytest.raises(ValueError, match="two renderers"):
+    with pytest.raises(ValueError, match="two renderers called 'helm'"):
         Renderers([Other(), Other()])
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from topics.margo.package.description import Item, ItemType, Schema, Setting
 from topics.margo.package.findings import Findings, joined, kind_of
-from topics.margo.package.patterns import PatternError, matcher
 from topics.margo.package.values import is_number, settle_value
+from topics.patterns import PatternError, matcher
 
 _ARRAY = re.compile(r"array\[(.{1,20})\]\Z")
 _TYPES: dict[str, ItemType] = {

@@ -17,7 +17,7 @@ from topics.codec import parse_json
 from topics.errors import ContractError, Reason
 from topics.margo.package.description import Item, ItemType, Schema, Value
 from topics.margo.package.findings import is_text, kind_of
-from topics.margo.package.patterns import MAX_TEXT, PatternError, matcher
+from topics.patterns import MAX_TEXT, PatternError, matcher
 
 MAX_LENGTH = 65_536
 """Most characters of a value."""

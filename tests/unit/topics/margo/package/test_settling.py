@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.topics.margo.package.descriptions import description, document
 from topics.errors import ContractError
 from topics.margo.package import Profile, Schema, read_description, settle_parameters
-from topics.margo.package.patterns import matcher
+from topics.patterns import matcher
 
 APPLICATION = description()
 URL = {"url": "https://a.b"}

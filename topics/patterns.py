@@ -1,7 +1,7 @@
 """Regular expressions out of documents, in time linear in the text: RE2, never Python's own engine.
 
 Python's backtracks, and ``(x+)+y`` would hang the process. RE2 has no look-around and no back references;
-a description that needs them is refused with that reason. RE2 is only imported where a pattern is used:
+a pattern that needs them is refused with that reason. RE2 is only imported where a pattern is used:
 the agent's install has none.
 """
 
@@ -41,7 +41,7 @@ def matcher(pattern: str) -> Callable[[str], bool]:
         import re2  # type: ignore[import-untyped]
     except ImportError as error:
         raise PatternError(
-            "cannot be checked here: RE2 is not installed", "install it with: pip install 'fleetbus[cli]'"
+            "cannot be checked here: RE2 is not installed", "install it with: pip install google-re2"
         ) from error
     options = re2.Options()
     options.log_errors = False

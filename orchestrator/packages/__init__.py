@@ -1,0 +1,1 @@
+"""Compose packages: fetched from registries and web servers, checked, and kept by digest, as charts are."""

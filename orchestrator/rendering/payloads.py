@@ -1,0 +1,96 @@
+"""Manifests as bytes: the same as sealing and encoding them one by one, in a fraction of the time.
+
+The manifests of one generation are mostly the same objects. Each object is encoded once; what is put together
+is canonical JSON again, because the members of a mapping stand in the order of their keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from topics.codec import canonical_json, seal
+from topics.documents.base import JsonObject
+from topics.documents.manifest import Manifest, ManifestComponent
+
+_MOST_PIECES = 20_000
+"""Encoded pieces that are kept: of objects that are a device's own there may be any number."""
+
+
+class ManifestEncoder:
+    """Encodes the manifests of one generation. Gives the bytes of ``seal(encode(manifest))``."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[int, tuple[object, bytes]] = {}
+        self._frame: tuple[Manifest, list[bytes]] | None = None
+
+    def payload(self, manifest: Manifest) -> bytes:
+        """The sealed payload."""
+        before, between, behind, after = self._shared(manifest)
+        return seal(
+            b"".join(
+                (
+                    before, b'"components":[', b",".join(map(self._component, manifest.components)), b"]",
+                    between, b'"device":', canonical_json(manifest.device),
+                    behind, b'"initialization":', self._list(manifest.initialization), after,
+                )
+            )
+        )  # fmt: skip
+
+    def _shared(self, manifest: Manifest) -> list[bytes]:
+        """What all manifests of the generation share, in the pieces around what they do not."""
+        if self._frame is None or not _same_frame(self._frame[0], manifest):
+            members = manifest.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(_OWN))
+            self._frame = manifest, _around(members, _OWN)
+        return self._frame[1]
+
+    def _component(self, component: ManifestComponent) -> bytes:
+        known = self._pieces.get(id(component))
+        if known is None:
+            members = component.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"objects"})
+            before, after = _around(members, ("objects",))
+            piece = before + b'"objects":' + self._list(component.objects) + after
+            known = self._keep(component, piece)
+        return known[1]
+
+    def _list(self, objects: Iterable[JsonObject]) -> bytes:
+        return b"[" + b",".join(map(self._object, objects)) + b"]"
+
+    def _object(self, item: JsonObject) -> bytes:
+        known = self._pieces.get(id(item))
+        return (known or self._keep(item, canonical_json(item)))[1]
+
+    def _keep(self, item: object, piece: bytes) -> tuple[object, bytes]:
+        # The object itself is kept along: its id is only its own as long as it lives.
+        if len(self._pieces) >= _MOST_PIECES:
+            self._pieces.clear()
+        self._pieces[id(item)] = kept = (item, piece)
+        return kept
+
+
+_OWN = ("components", "device", "initialization")
+
+
+def _same_frame(one: Manifest, other: Manifest) -> bool:
+    return all(
+        getattr(one, field) is getattr(other, field) or getattr(one, field) == getattr(other, field)
+        for field in Manifest.model_fields
+        if field not in _OWN
+    )
+
+
+def _around(members: Mapping[str, Any], keys: Sequence[str]) -> list[bytes]:
+    """The canonical object of the members, cut where each of ``keys`` (sorted, none of them a member) belongs."""
+    pieces: list[bytes] = []
+    rest = dict(members)
+    for key in keys:
+        smaller = {name: rest.pop(name) for name in sorted(rest) if name < key}
+        pieces.append(
+            (b"," if pieces else b"{") + b"".join(_member(name, item) + b"," for name, item in smaller.items())
+        )
+    pieces.append(b"".join(b"," + _member(name, rest[name]) for name in sorted(rest)) + b"}")
+    return pieces
+
+
+def _member(name: str, value: Any) -> bytes:
+    return canonical_json(name) + b":" + canonical_json(value)
