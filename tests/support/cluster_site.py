@@ -98,7 +98,10 @@ def cluster_site(cluster: ControlPlane, folder: Path) -> Iterator[Site]:
 
 
 def cluster_agent(site: Site, cluster: ControlPlane, device: str, *options: str) -> Agent:
-    """An agent with the Kubernetes applier (further ones by ``--applier``), online. Its health is asked for when the watch says so, else seldom."""
+    """An agent with the Kubernetes applier, and further ones by options, online.
+
+    It looks at its health when the watch says so, and by itself every two minutes only.
+    """
     own = ("--applier", "kubernetes", "--kubeconfig", str(cluster.kubeconfig), "--health-every", "120")
     return site.start_agent(device, *own, *options)
 

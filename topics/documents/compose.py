@@ -26,6 +26,9 @@ COMPONENT_LABEL = "fleetbus.io/component"
 DEVICE_LABEL = "fleetbus.io/device"
 """Labels of every container: whose it is. The first two are the renderer's, the device's is added by the agent."""
 
+PROJECT_FILE = ".fleetbus-compose.json"
+"""The project's own name in its folder on the device; what relates to the folder (``./conf``) lies beside it."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,126}\Z")
 _MAX_PATH = 255
 
@@ -45,6 +48,8 @@ def check_file_path(path: str) -> str:
         raise ValueError(f'{path[:80]!r} is no path of a file: 1 to {_MAX_PATH} printable characters without \\ and "')
     if path.startswith("/") or ".." in parts or "/".join(parts) != path:
         raise ValueError(f"{path[:80]!r} is not a path within the project's folder, without '.', '..' and '//'")
+    if parts[0] == PROJECT_FILE:
+        raise ValueError(f"{PROJECT_FILE!r} is the project itself on the device")
     return path
 
 

@@ -76,7 +76,7 @@ class ComposeApplier:
             _stop_if(cancelled, project.component)
             folder = staging.stage(project)
             bounds = command.Bounds(cancelled, _VALIDATE_SECONDS, project.component)
-            self._compose.validate(folder, project.config.environment, bounds)
+            self._compose.validate(project.name, folder, project.config.environment, bounds)
             with _engine_errors("to fetch images", project.component):
                 fetch(self._engine, self._options, project, progress, cancelled)
 
@@ -164,6 +164,7 @@ class ComposeApplier:
                         files.ensure_folder(staging.path)
                     with command.alone(staging.path, cancelled, _DOWN_SECONDS) as lock:
                         self._compose.down(project, None, False, command.Bounds(cancelled, _DOWN_SECONDS, lock=lock))
+                        self._starter.remove_rest(project)
         staging.delete()
 
     def discard(self, deployment: str, generation: int) -> None:
@@ -172,7 +173,9 @@ class ComposeApplier:
 
     def watch(self, changed: Callable[[str], None]) -> None:
         """Follow the engine's events."""
-        self._watcher = Watcher(self._engine, self._options.device, self._deployments)
+        self._watcher = Watcher(
+            self._engine, self._options.device, self._deployments, docker=self._options.engine == "docker"
+        )
         self._watcher.start(changed)
 
     def close(self) -> None:
@@ -213,6 +216,7 @@ class ComposeApplier:
         ):
             bounds = command.Bounds(cancelled, _DOWN_SECONDS, component, lock)
             self._compose.down(entry.project, folder if folder.is_dir() else None, entry.remove_volumes, bounds)
+            self._starter.remove_rest(entry.project)
         left = replace(known, components={name: item for name, item in known.components.items() if name != component})
         staging.save(left)
         return left

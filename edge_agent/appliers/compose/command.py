@@ -20,8 +20,8 @@ from typing import IO
 
 from edge_agent.appliers.compose.failures import failure
 from edge_agent.appliers.compose.options import ENGINES
-from edge_agent.appliers.compose.project import FILES_FOLDER, PROJECT_FILE
 from edge_agent.appliers.port import ApplyError, CancelCheck, Cancelled, never
+from topics.documents.compose import PROJECT_FILE
 
 _POLL_SECONDS = 0.02
 _GRACE_SECONDS = 10.0
@@ -72,9 +72,14 @@ class Compose:
                 retryable=True,
             ) from error  # fmt: skip
 
-    def validate(self, folder: Path, environment: Mapping[str, str], bounds: Bounds) -> None:
-        """Raise ``ApplyError`` unless this Compose takes the project in the folder."""
-        arguments = [*self._of(folder), "config", *(["--quiet"] if self._engine != "podman-compose" else [])]
+    def validate(self, name: str, folder: Path, environment: Mapping[str, str], bounds: Bounds) -> None:
+        """Raise ``ApplyError`` unless this Compose takes the project in the folder.
+
+        podman-compose has had a command for that only since 1.1; there ``up`` is the first to say it.
+        """
+        if self._is_podman_compose:
+            return
+        arguments = [*self._of(name, folder), "config", "--quiet"]
         try:
             self._run(arguments, environment, "to read the project", bounds)
         except TimedOutError as error:
@@ -89,16 +94,25 @@ class Compose:
             message = f"{self.shown} does not take the project: {error.message}"
             raise ApplyError("invalid-project", message, retryable=False, component=bounds.component) from error
 
-    def up(self, folder: Path, environment: Mapping[str, str], bounds: Bounds) -> None:
-        """Create and start what is not as the project says. Raises ``ApplyError`` and ``TimedOutError``."""
-        pulls = ["--pull", "never", "--no-build"] if self._engine != "podman-compose" else ["--no-build"]
-        arguments = [*self._of(folder), "up", "-d", "--remove-orphans", *pulls]
-        self._run(arguments, environment, "to start the services", bounds)
+    def up(self, name: str, folder: Path, environment: Mapping[str, str], bounds: Bounds) -> str:
+        """Create and start what is not as the project says; what Compose said, for one that fails without saying so.
+
+        podman-compose 1.0 does not notice what has changed, so it makes all containers anew. Raises ``ApplyError`` and
+        ``TimedOutError``.
+        """
+        own = ["--force-recreate"] if self._is_podman_compose else ["--pull", "never"]
+        arguments = [*self._of(name, folder), "up", "-d", "--remove-orphans", "--no-build", *own]
+        return self._run(arguments, environment, "to start the services", bounds)
 
     def down(self, name: str, folder: Path | None, volumes: bool, bounds: Bounds) -> None:
-        """Stop and remove what a project has on the engine; without a folder, what carries its name."""
-        place = ["-p", name] if folder is None else self._of(folder)
-        arguments = [*place, "down", "--remove-orphans", *(["--volumes"] if volumes else [])]
+        """Stop and remove what a project has on the engine; without a folder, what carries its name.
+
+        podman-compose needs the folder, and leaves containers of services that are not in the project any more.
+        """
+        if self._is_podman_compose and folder is None:
+            return
+        orphans = [] if self._is_podman_compose else ["--remove-orphans"]
+        arguments = [*self._of(name, folder), "down", *orphans, *(["--volumes"] if volumes else [])]
         try:
             self._run(arguments, {}, f"to take down the project {name}", bounds)
         except TimedOutError as error:
@@ -109,11 +123,15 @@ class Compose:
                 component=bounds.component,
             ) from error
 
-    @staticmethod
-    def _of(folder: Path) -> list[str]:
-        return ["-f", str(folder / PROJECT_FILE), "--project-directory", str(folder / FILES_FOLDER)]
+    @property
+    def _is_podman_compose(self) -> bool:
+        return self._engine == "podman-compose"
 
-    def _run(self, arguments: Sequence[str], environment: Mapping[str, str], what: str, bounds: Bounds) -> None:
+    @staticmethod
+    def _of(name: str, folder: Path | None) -> list[str]:
+        return ["-p", name, *([] if folder is None else ["-f", str(folder / PROJECT_FILE)])]
+
+    def _run(self, arguments: Sequence[str], environment: Mapping[str, str], what: str, bounds: Bounds) -> str:
         with tempfile.TemporaryFile() as output:
             process = self._start(
                 [*self._command, *arguments], {**environment, **self._environment}, output, bounds.lock
@@ -126,11 +144,11 @@ class Compose:
             if code is None:
                 _end(process)
                 raise Cancelled(f"{self.shown} was stopped", component=bounds.component)
-            if code == 0:
-                return
             size = output.seek(0, os.SEEK_END)
             output.seek(max(0, size - _KEPT_BYTES))
             said = output.read().decode("utf-8", "replace")
+        if code == 0:
+            return said
         raise failure(_without_steps(said), what, component=bounds.component)
 
     @staticmethod

@@ -65,18 +65,15 @@ def write_whole(folder: Path, name: str, content: bytes) -> None:
     sync(folder)
 
 
-def make_folder(parent: Path, name: str, content: Mapping[str, bytes], *, below: str) -> None:
-    """Make a folder with files (by path) so that it is there with all of them or not at all; durable then.
-
-    ``below`` is a folder in it that is there also without files.
-    """
+def make_folder(parent: Path, name: str, content: Mapping[str, bytes]) -> None:
+    """Make a folder with files (by path) so that it is there with all of them or not at all; durable then."""
     target = parent / name
     if target.is_dir():
         return
     incoming = parent / f"{_INCOMING}-{name}"
     if incoming.exists():
         shutil.rmtree(incoming)
-    ensure_folder(incoming / below)
+    ensure_folder(incoming)
     folders = {incoming}
     for path, data in content.items():
         place = incoming / path

@@ -14,8 +14,6 @@ from topics.documents.compose import DEVICE_LABEL, ComposeConfig, compose_config
 from topics.documents.manifest import Manifest, ManifestComponent
 from topics.errors import ContractError
 
-PROJECT_FILE = "compose.json"
-FILES_FOLDER = "files"
 _DIGEST_LENGTH = 20
 
 

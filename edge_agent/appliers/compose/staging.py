@@ -2,7 +2,7 @@
 
     <projects>/<deployment>/inventory.json
     <projects>/<deployment>/generation-7.json          the folders that generation 7 staged
-    <projects>/<deployment>/<component>-<digest>/      compose.json, files/…
+    <projects>/<deployment>/<component>-<digest>/      the project and its files
 
 A folder is needed as long as the inventory or a staged generation names it; ``sweep`` removes all others.
 """
@@ -16,8 +16,9 @@ from pathlib import Path
 
 from edge_agent.appliers.compose import files, inventory
 from edge_agent.appliers.compose.inventory import Inventory
-from edge_agent.appliers.compose.project import FILES_FOLDER, PROJECT_FILE, Project
+from edge_agent.appliers.compose.project import Project
 from edge_agent.appliers.port import ApplyError
+from topics.documents.compose import PROJECT_FILE
 from topics.identifiers import check_dns_label
 
 _GENERATION = "generation-"
@@ -52,12 +53,10 @@ class Staging:
 
     def stage(self, project: Project) -> Path:
         """The folder of a project's files, made if it is not there."""
-        content = {PROJECT_FILE: project.content} | {
-            f"{FILES_FOLDER}/{path}": data for path, data in project.files.items()
-        }
+        content = {PROJECT_FILE: project.content, **project.files}
         with files.apply_errors("to write the project's files", project.component):
             files.ensure_folder(self.path)
-            files.make_folder(self.path, project.folder, content, below=FILES_FOLDER)
+            files.make_folder(self.path, project.folder, content)
         return self.path / project.folder
 
     def forget(self, generations: Iterable[int]) -> None:

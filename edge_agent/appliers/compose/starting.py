@@ -10,6 +10,7 @@ from pathlib import Path
 from edge_agent.appliers.compose.checking import is_one_off
 from edge_agent.appliers.compose.command import Bounds, Compose, TimedOutError
 from edge_agent.appliers.compose.engine import Engine, EngineError
+from edge_agent.appliers.compose.failures import failure
 from edge_agent.appliers.compose.health import PROJECT_LABEL, Container, container_of, is_lost, is_ready, trouble
 from edge_agent.appliers.compose.inventory import Entry, Known
 from edge_agent.appliers.compose.options import ComposeOptions
@@ -43,6 +44,11 @@ class Starter:
             if known is None or known.fingerprint != container.fingerprint or container.status in ("paused", "dead"):
                 self._engine.remove(container.id)
 
+    def remove_rest(self, project: str) -> None:
+        """Remove the containers that Compose left of a project that it took down, those run beside it among them."""
+        for item in self._engine.containers(f"{PROJECT_LABEL}={project}"):
+            self._engine.remove(str(item.get("Id")))
+
     def start(self, project: Project, folder: Path, lock: int, cancelled: CancelCheck) -> Mapping[str, Known]:
         """The containers by id, once all of them are there. Raises ``ApplyError``."""
         deadline = time.monotonic() + project.timeout
@@ -50,8 +56,11 @@ class Starter:
             if container.status in ("paused", "dead"):
                 self._engine.remove(container.id)  # Compose can do nothing with it
         try:
-            self._compose.up(
-                folder, project.config.environment, Bounds(cancelled, project.timeout, project.component, lock)
+            said = self._compose.up(
+                project.name,
+                folder,
+                project.config.environment,
+                Bounds(cancelled, project.timeout, project.component, lock),
             )
         except TimedOutError as error:
             raise self._late(project, self.containers(project.name)) from error
@@ -64,8 +73,7 @@ class Starter:
             containers = self.containers(project.name)
             waiting = [item for item in containers if not self._is_ready(item, running_since)]
             if not containers and any(service.replicas for service in project.services):
-                raise ApplyError("not-started", "Compose ended without an error and started nothing; look into the "
-                    "engine's log", retryable=True, component=project.component)  # fmt: skip
+                raise failure(said, "to start anything", component=project.component)
             if not waiting or not project.wait:
                 return {item.id: Known(item.name, item.fingerprint, item.ended_well) for item in containers}
             for container in waiting:

@@ -15,6 +15,9 @@ from topics.documents.compose import DEPLOYMENT_LABEL, DEVICE_LABEL
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _EVENTS = ["die", "kill", "stop", "pause", "unpause", "destroy", "rename", "update", "start", "oom", "health_status"]
+_OF_PODMAN = ("died", "remove", "cleanup")
+"""What Podman calls some of them, also where it serves Docker's API; asked for Docker's names it tells nothing."""
+
 _SECONDS = 5.0
 
 
@@ -25,9 +28,10 @@ class Watcher:
     the names of those on this device.
     """
 
-    def __init__(self, engine: Engine, device: str, deployments: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, engine: Engine, device: str, deployments: Callable[[], Iterable[str]], *, docker: bool) -> None:
         self._engine = engine
         self._device = device
+        self._docker = docker
         self._deployments = deployments
         self._stopped = threading.Event()
         self._guard = threading.Lock()
@@ -61,7 +65,9 @@ class Watcher:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _events(self, changed: Callable[[str], None]) -> Iterable[dict[str, Any]]:
-        filters = {"type": ["container"], "event": _EVENTS, "label": [DEPLOYMENT_LABEL]}
+        filters = {"type": ["container"]}
+        if self._docker:
+            filters |= {"event": _EVENTS, "label": [DEPLOYMENT_LABEL]}
         path = f"/events?{urlencode({'filters': json.dumps(filters)})}"
         with self._engine.stream("GET", path, {}, None) as stream:
             with self._guard:
@@ -79,7 +85,8 @@ class Watcher:
     def _take(self, event: dict[str, Any], changed: Callable[[str], None]) -> None:
         actor = event.get("Actor")
         marks = actor.get("Attributes") if isinstance(actor, dict) else None
-        if not isinstance(marks, dict) or self._stopped.is_set():
+        action = str(event.get("Action") or event.get("status")).partition(":")[0]
+        if not isinstance(marks, dict) or action not in (*_EVENTS, *_OF_PODMAN) or self._stopped.is_set():
             return
         device, deployment = marks.get(DEVICE_LABEL), marks.get(DEPLOYMENT_LABEL)
         if isinstance(deployment, str) and device in (self._device, None, ""):

@@ -36,10 +36,10 @@ def project(**config: object) -> Project:
 def test_a_project_is_staged_with_its_files(staging: Staging) -> None:
     """The project marked with the device, texts and other files beside it; passwords are not for everybody."""
     folder = staging.stage(project())
-    assert '"fleetbus.io/device": "edge-01"' in (folder / "compose.json").read_text()
-    assert (folder / "files/conf/a.conf").read_text() == "text"
-    assert (folder / "files/logo.png").read_bytes() == b"\xff\xd8\xff"[:3]
-    assert (staging.path.stat().st_mode & 0o777, (folder / "files/conf/a.conf").stat().st_mode & 0o777) == (
+    assert '"fleetbus.io/device": "edge-01"' in (folder / ".fleetbus-compose.json").read_text()
+    assert (folder / "conf/a.conf").read_text() == "text"
+    assert (folder / "logo.png").read_bytes() == b"\xff\xd8\xff"[:3]
+    assert (staging.path.stat().st_mode & 0o777, (folder / "conf/a.conf").stat().st_mode & 0o777) == (
         0o700,
         0o644,
     )
@@ -71,9 +71,7 @@ def test_a_folder_that_a_crash_left_half_deleted_is_staged_anew(
             else:
                 assert ended() < change
                 return
-        assert sorted(path.name for path in staging.stage(project()).rglob("*")) == [
-            "a.conf", "compose.json", "conf", "files", "logo.png",
-        ]  # fmt: skip
+        assert sorted(path.name for path in staging.stage(project()).rglob("*")) == [".fleetbus-compose.json", "a.conf", "conf", "logo.png"]  # fmt: skip
         assert folder.is_dir()
     raise AssertionError("deleting had no end")
 
@@ -156,7 +154,7 @@ def test_a_full_or_forbidden_disk_is_said(staging: Staging, tmp_path: Path) -> N
     "config",
     [{}, {"projectName": "Press", "project": {}}, {"projectName": "a", "project": {"services": 1}},
      {"projectName": "a", "project": {"services": {"b": {}}}}, {**CONFIG, "files": {"../x": ""}},
-     {**CONFIG, "files": {"/x": ""}}, {**CONFIG, "binaryFiles": {"x": "?"}}],
+     {**CONFIG, "files": {"/x": ""}}, {**CONFIG, "files": {".fleetbus-compose.json": ""}}, {**CONFIG, "binaryFiles": {"x": "?"}}],
 )  # fmt: skip
 def test_a_manifest_without_a_project_is_an_error(config: dict[str, object]) -> None:
     """With the component, and never a crash."""
