@@ -102,7 +102,8 @@ class Performer:
 
         def progress(component: str, done: int, total: int | None) -> None:
             now = time.monotonic()
-            if not last[0] or now - last[0] >= PROGRESS_SECONDS:
+            # The end of a component's download is told in any case: a short one has nothing else.
+            if not last[0] or now - last[0] >= PROGRESS_SECONDS or (done and done == total):
                 last[0] = now
                 self._report(Progressed(name, effect.generation, component, done, total))
 

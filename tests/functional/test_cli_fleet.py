@@ -55,14 +55,14 @@ def test_an_update_is_a_new_generation(fleet: FleetProcesses) -> None:
 def test_a_spec_the_orchestrator_rejects_ends_with_1(fleet: FleetProcesses) -> None:
     """It is valid by the contract, and nobody here renders it; the reason has its field path."""
     spec = json.loads(manifest("composed"))
-    spec["spec"]["components"] = [{"name": "c", "compose": {"project": {}}}]
+    spec["spec"]["components"] = [{"name": "c", "renderer": "nobodys", "custom": {}}]
     result = run(fleet.url, "apply", "-f", "-", "-o", "json", stdin=json.dumps(spec).encode())
     assert result.exit_code == Exit.FAILED
     [item] = rows(result)
     assert item["outcome"] == "rejected"
-    assert item["result"]["reasons"][0]["path"] == "spec.components[0].compose"
+    assert item["result"]["reasons"][0]["path"] == "spec.components[0].renderer"
     described = run(fleet.url, "describe", "spec", "composed")
-    assert "spec.components[0].compose: no renderer is installed" in described.stdout
+    assert "spec.components[0].renderer: no renderer" in described.stdout
 
 
 def test_what_no_device_can_take_ends_with_1_and_every_reason(fleet: FleetProcesses) -> None:

@@ -251,18 +251,23 @@ def test_images_are_pulled_with_progress_and_a_missing_one_is_said(
         image = f"{registry.host}/press/app:1"
         with built_image(image, tmp_path / "build", dockerfile):
             docker("push", "-q", image)
-        site.publish(spec(name, device, {"app": service(image=image)}))
-        site.observer.wait_phase(name, "Deployed", 1)
-        reports = site.observer.documents(f"devices/{device}/progress/{name}")
-        assert max((report["bytes"] for report in reports), default=0) > 1_000_000, reports
-        site.publish(spec(name, device, {"app": service(image=f"{registry.host}/press/app:2")}))
-        status = site.observer.wait_status(
-            device, name, "the rollback", lambda found: found["state"] == "Deployed" and found["desiredGeneration"] == 2
-        )
-        assert (status["generation"], status["failure"]["code"]) == (1, "image-not-found")
-        site.delete(name)
-        site.observer.wait_state(device, name, "Removed")
-    docker("rmi", "-f", image)
+        try:
+            site.publish(spec(name, device, {"app": service(image=image)}))
+            site.observer.wait_phase(name, "Deployed", 1)
+            reports = site.observer.documents(f"devices/{device}/progress/{name}")
+            assert max((report["bytes"] for report in reports), default=0) > 1_000_000, reports
+            site.publish(spec(name, device, {"app": service(image=f"{registry.host}/press/app:2")}))
+            status = site.observer.wait_status(
+                device,
+                name,
+                "the rollback",
+                lambda found: found["state"] == "Deployed" and found["desiredGeneration"] == 2,
+            )
+            assert (status["generation"], status["failure"]["code"]) == (1, "image-not-found")
+            site.delete(name)
+            site.observer.wait_state(device, name, "Removed")
+        finally:
+            docker("rmi", "-f", image, check=False)
 
 
 def test_a_margo_compose_package_is_deployed(site: Site, device: str, name: str) -> None:

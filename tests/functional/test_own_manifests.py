@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.functional.cli_support import run
 from tests.support.brokers import NatsBroker
 from tests.support.processes import Site, spec
 
@@ -52,3 +53,21 @@ def test_a_device_whose_policy_forbids_it_is_refused_before_anything_is_sent(nat
         assert refused["device"] == "edge-02"
         assert {reason["required"] for reason in refused["reasons"]} == {"allowedNamespaces"}
         assert site.agents["edge-02"].objects() == []
+
+
+def test_render_and_plan_show_each_devices_own(nats: NatsBroker, tmp_path: Path) -> None:
+    """From what the devices say of themselves on the broker, and who would be refused and why."""
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps(document("${device.id} in ${device.labels.line}")))
+    with Site(nats, tmp_path) as site:
+        site.start_agent("edge-01", "--label", "line=weld")
+        site.start_agent("edge-02")
+        shown = run(site.url, "render", "--file", str(file), "--live")
+        assert "edge-01 in weld" in shown.stdout
+        assert "[edge-02] spec.components[0].kubernetes.objects[0].data.text" in shown.stderr
+        planned = run(site.url, "plan", "--file", str(file))
+        assert "edge-01" in planned.stdout
+        assert "no label 'line'" in planned.stdout
+        offline = run(site.url, "render", "--file", str(file), "--device", "edge-01")
+        assert offline.exit_code != 0
+        assert "nothing is known of the device" in offline.stderr

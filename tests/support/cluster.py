@@ -232,6 +232,9 @@ class ControlPlane:
             "root-ca-file": self.ca_file,
             # Nobody sends heartbeats for the nodes of a stand-in.
             "node-monitor-grace-period": "24h",
+            # By default it slows itself down to 20 requests a second, which many tests at once would feel.
+            "kube-api-qps": 300,
+            "kube-api-burst": 500,
             "concurrent-namespace-syncs": 20,
             "namespace-sync-period": "1m",
         }
