@@ -94,7 +94,7 @@ class State:
             spec = self.spec(name)
         content = content_digest(spec) if spec is not None else self._published_content(name, result.generation)
         status = self.aggregates.get(name)
-        return InForce(result.generation, content, paused=status is not None and status.phase == "Paused")
+        return InForce(result.generation, content, paused=status is not None and status.paused)
 
     def _published_content(self, name: str, generation: int) -> str:
         """The content that manifests of this generation were rendered from, where the spec itself is gone."""

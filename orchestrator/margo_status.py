@@ -1,4 +1,4 @@
-"""The state of a deployment as Margo's own document, for specs that came as a Margo document. Pure."""
+"""The state of a deployment as Margo's own document, for specs that were Margo documents or packages. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from topics import channels
 from topics.codec import canonical_json, digest_of
 from topics.documents.status import DeploymentStatus
 from topics.lifecycle import State
-from topics.margo import is_margo, status_manifest
+from topics.margo import status_manifest
 
 
 def publication(context: Context, fleet: Fleet, spec: SpecRecord, device: str) -> Publication | None:
@@ -44,7 +44,7 @@ def _manifest(
     *,
     reasons: Reasons = (),
 ) -> Publication | None:
-    if spec.spec is None or not spec.margo or not is_margo(spec.spec.metadata.annotations):
+    if spec.spec is None or not spec.margo:
         return None
     subject = fleet.subject(device)
     document = status_manifest(

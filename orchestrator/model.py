@@ -6,6 +6,7 @@ replaced, never changed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -55,7 +56,7 @@ class SpecRecord:
     warnings: tuple[Reason, ...] = ()
     """The tolerances that were used to read it."""
     margo: bool = False
-    """Whether it came as a Margo document: then its state is published as one, too."""
+    """Whether it was a Margo document or package: then its state is published as one, too."""
     rejected: bool = False
     """Whether a later message was rejected: then that answer stands until the next message."""
 
@@ -92,6 +93,10 @@ class Assignment:
     why: str = ""
     share: Share = NOTHING
     reserved: Share = NOTHING
+
+    def __hash__(self) -> int:
+        # Each row that is stored looks its text up; the shares follow from the rest but for a few.
+        return hash((self.generation, self.why))
 
 
 UNASSIGNED = Assignment()
@@ -187,6 +192,7 @@ class Fleet:
     _interests: Interests = field(default_factory=Interests)
     _by_name: dict[str, dict[str, DeploymentRecord]] = field(default_factory=dict)
     _by_device: dict[str, set[str]] = field(default_factory=dict)
+    _holders: Counter[str] = field(default_factory=Counter)
     _commands: dict[str, dict[tuple[str, str], CommandRecord]] = field(default_factory=dict)
     _open: dict[str, dict[tuple[str, str], CommandRecord]] = field(default_factory=dict)
     _answered: dict[str, dict[tuple[str, str], None]] = field(default_factory=dict)
@@ -249,6 +255,10 @@ class Fleet:
         """The deployments of a spec by device; not to be changed."""
         return self._by_name.get(name, {})
 
+    def holders(self, name: str) -> int:
+        """How many devices hold a spec and are not being taken off."""
+        return self._holders[name]
+
     def of_device(self, device: str) -> Iterator[DeploymentRecord]:
         for name in sorted(self._by_device.get(device, ())):
             yield self._by_name[name][device]
@@ -263,11 +273,13 @@ class Fleet:
         records[record.device] = record
         if known is None:
             self._by_device.setdefault(record.device, set()).add(record.name)
+        self._holders[record.name] += (not record.removing) - (known is not None and not known.removing)
         if known is None or known.assignment is not record.assignment:
             self.ledger.reserve(record.device, record.name, record.reserved)
 
     def drop_deployment(self, name: str, device: str) -> None:
-        self._by_name.get(name, {}).pop(device, None)
+        known = self._by_name.get(name, {}).pop(device, None)
+        self._holders[name] -= known is not None and not known.removing
         self._by_device.get(device, set()).discard(name)
         self.ledger.reserve(device, name, NOTHING)
 

@@ -16,6 +16,7 @@ from topics import channels
 
 if TYPE_CHECKING:
     from topics.documents.manifest import Manifest
+    from topics.documents.spec import DeploymentSpec
 
 _EXTRA = "rendering needs the orchestrator's packages, which are not installed: pip install 'fleetbus[orchestrator]'"
 
@@ -39,8 +40,8 @@ def render(
     published: list[dict[str, Any]] = []
     code = Exit.OK
     for file in load_documents(given, paths, options, live=live):
-        wanted = devices
-        if live and not devices:
+        wanted = () if file.targeted else devices
+        if live and not wanted:
             wanted, refused = _placed(given, file)
             for line in refused:
                 note(f"{file.name}: {line}")
@@ -63,18 +64,26 @@ def _manifests(file: SpecFile, devices: Sequence[str], charts: Path | None) -> S
         from topics.codec import digest_of
     except ImportError as error:
         raise CliError(Exit.USAGE, _EXTRA, [str(error)]) from error
-    folder = charts or (Path(file.source).parent if Path(file.source).is_file() else Path())
     with (
         tempfile.TemporaryDirectory(prefix="fleetbus-charts-") as cache,
-        ChartStore(Path(cache), local_root=folder) as store,
+        ChartStore(Path(cache), local_root=charts or file.folder) as store,
     ):
         try:
-            return render_offline(file.spec, store.fetch, devices=devices, spec_digest=digest_of(file.payload))
+            return render_offline(
+                file.spec, store.fetch, devices=devices or _named(file.spec), spec_digest=digest_of(file.payload)
+            )
         except RenderError as error:
             details = [str(reason) for reason in error.reasons]
             raise CliError(Exit.FAILED, f"{file.source} cannot be rendered:", details) from error
         except ValueError as error:  # a device id that is none
             raise CliError(Exit.USAGE, str(error)) from error
+
+
+def _named(spec: DeploymentSpec) -> list[str]:
+    """The devices that a spec names, as their topics do: of ``gateway/device`` the device, and ``any`` for one of
+    a gateway's that is still to be chosen."""
+    every = (reference.rpartition("/")[2] for reference in spec.spec.agents.devices)
+    return list(dict.fromkeys("any" if device == "*" else device for device in every))
 
 
 def _placed(given: Given, file: SpecFile) -> tuple[list[str], list[str]]:

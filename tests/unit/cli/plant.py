@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cli.planning import Plan, make_plan, rendering_with
+from cli.plan_model import Plan
+from cli.planning import make_plan, rendering_with
 from cli.retained import State, read_state
 from orchestrator.decide_spec import content_digest
 from orchestrator.decision import Render, Rendered
