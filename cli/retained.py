@@ -13,7 +13,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -198,7 +198,7 @@ class _Reader:
         needed = share_of(spec.spec.requirements) if spec is not None else NOTHING
         given = known.assignment
         assignment = Assignment(generation, why, given.share, larger_of((given.reserved, needed)))
-        self.state.fleet.put_deployment(replace(known, assignment=assignment))
+        self.state.fleet.put_deployment(known._replace(assignment=assignment))
 
 
 def read_state(topics: Topics, messages: Iterable[tuple[str, bytes]]) -> State:

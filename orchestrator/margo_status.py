@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from orchestrator.decision import Context, Publication
 from orchestrator.model import DeploymentRecord, Fleet, SpecRecord
 from orchestrator.outbound import clear
@@ -31,7 +29,7 @@ def publication(context: Context, fleet: Fleet, spec: SpecRecord, device: str) -
 
 def removing(context: Context, fleet: Fleet, spec: SpecRecord, record: DeploymentRecord) -> Publication | None:
     """The last one of a spec that is being deleted: afterwards nobody knows the ids that it carries."""
-    status = _status(replace(record, removing=True), spec)
+    status = _status(record._replace(removing=True), spec)
     return _manifest(context, fleet, spec, record.device, status)
 
 

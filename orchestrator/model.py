@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from orchestrator.interests import Interests
 from orchestrator.ledger import Ledger
@@ -102,9 +103,9 @@ class Assignment:
 UNASSIGNED = Assignment()
 
 
-@dataclass(frozen=True, slots=True)
-class DeploymentRecord:
-    """A deployment: one spec on one device.
+class DeploymentRecord(NamedTuple):
+    """A deployment: one spec on one device. A tuple, because each report makes a new one: a dataclass takes four
+    times as long to copy with a change, and to compare.
 
     ``desired_*`` is what was published for the device (generation 0: nothing yet), ``removing`` that it
     is a tombstone. The rest but for ``assignment`` is what the device reported: ``sequence`` of its newest report, ``event_sequence`` up to which every
