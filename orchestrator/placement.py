@@ -30,8 +30,9 @@ class Placement:
 def place(fleet: Fleet, spec: SpecRecord, *, changed: bool) -> Placement:
     """The placement of a spec over all known devices.
 
-    ``changed``: a new generation. Then devices that it does not select, those beyond its ``count``, and those
-    that cannot take it and were never given an older one, are taken off; otherwise nothing moves but for what ``onMismatch`` says.
+    ``changed``: a new generation. Then devices that it does not select, those beyond its ``count``, and those that
+    cannot take it and were never given an older one, are taken off; otherwise nothing moves but for what
+    ``onMismatch`` says.
     """
     matcher, placement = fleet.matcher(spec), Placement()
     holders = holders_of(fleet, spec)

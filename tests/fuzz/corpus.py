@@ -93,7 +93,8 @@ DOCUMENTS = (
     _json({"device": {"device": "d", "memory": 2**70, "labels": {"": "", "\ud800": "x"}}}),
     _json({"add": {"labels": {"a": "b"}, "cpus": [{"architecture": "amd64", "cores": True}]}, "override": {"memory": "1e99"}}),
     _json({"override": {"memory": "9" * 60_000}}), b"[add]\nlabels = {a = 1979-05-27}\n", b"a." * 5_000 + b"b = 1", b"a = [" * DEEP,
-    _json(descriptions.document()), _json(descriptions.document()) + b'\0{"url": "https://a.b", "poll": "1e999999999", "limit": "9", "hosts": ["a", {}]}',
+    _json(descriptions.document()), _json(descriptions.document()) + b'\0{"url": "https://a.b"}',
+    _json(descriptions.document()) + b'\0{"url": "https://a.b", "poll": "1e999999999", "limit": "9", "hosts": ["a", {}]}',
     _json(descriptions.document()) + b'\0{"poll": 1e308, "\\ud800": "\\ud800", "debug": []}',
     b"\x03" + b'{"device":"edge-01","memory":1,"labels":{"line":"oven"}}',
     b"\x00" + _spec() + b'\n\x00\n\x02\n\x03{}\n\x05null\n\x01{"id":"1","action":"retry"}\n\x07specs/\xed\xa0\x80',
@@ -109,3 +110,33 @@ ARCHIVES = (
 )  # fmt: skip
 
 CORPUS = (*BYTES, *DOCUMENTS, *ARCHIVES)
+
+_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt", "ContainsAll", "ContainsAny")
+
+
+def words() -> list[str]:
+    """What the fuzzer puts together: every name in the documents, operators, types and marks."""
+    found: set[str] = {
+        *_OPERATORS,
+        "helm",
+        "compose",
+        "gw/*",
+        "1e99",
+        "4Gi",
+        "\\ud800",
+        "- &a ",
+        "*a",
+        "<<: ",
+        "!!binary ",
+        "{{",
+        "}}",
+    }
+    waiting: list[Any] = [json.loads(data.partition(b"\0")[0]) for data in DOCUMENTS if data[:1] == b"{"]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            found.update(value)
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return sorted(word for word in found if 1 < len(word) <= 40 and word.isascii())

@@ -123,7 +123,7 @@ def package_reader(data: bytes) -> None:
         description, _ = read_description(load_yaml(text.decode("utf-8", "replace")))
         named = {str(key): value for key, value in values.items()} if isinstance(values, dict) else {}
         settled = settle_parameters(description, named, None)
-        choice = choose_profile(description, [DEVICE])
+        choice = choose_profile(description, [SUBJECT])
         made = spec_of(description, choice.profile, settled, name="press", agents=Agents(devices=("edge-01",)))
     except ContractError as error:
         _sayable(error)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -28,14 +29,17 @@ def fuzz(name: str, seconds: int, corpus: Path, found: Path) -> None:
     with atheris.instrument_imports(
         include=["topics", "orchestrator", "edge_agent", "cli", "json", "tarfile", "zipfile"]
     ):
-        from tests.fuzz.corpus import CORPUS
+        from tests.fuzz.corpus import CORPUS, words
         from tests.fuzz.harnesses import HARNESSES
 
     for seed in CORPUS:
         (corpus / hashlib.sha256(seed).hexdigest()[:20]).write_bytes(seed)
+    dictionary = corpus.parent / "words"
+    quoted = (word.replace("\\", "\\\\").replace('"', '\\"') for word in words())
+    dictionary.write_text("".join(f'"{word}"\n' for word in quoted))
     arguments = [
         f"-max_total_time={seconds}", f"-timeout={HANG_SECONDS}", f"-max_len={MAX_BYTES}", "-rss_limit_mb=2048",
-        f"-artifact_prefix={found}/{name}-", "-print_final_stats=1", "-verbosity=0", str(corpus),
+        f"-artifact_prefix={found}/{name}-", f"-dict={dictionary}", "-print_final_stats=1", "-verbosity=0", str(corpus),
     ]  # fmt: skip
     atheris.Setup([sys.argv[0], *arguments], HARNESSES[name])
     atheris.Fuzz()
@@ -54,6 +58,9 @@ def main() -> int:
         [name] = options.harness
         fuzz(name, options.seconds, options.corpus, options.found)
         return 0
+    if importlib.util.find_spec("atheris") is None:
+        print("atheris is not installed; it has wheels for Linux on x86-64: pip install atheris", file=sys.stderr)
+        return 2
     from tests.fuzz.harnesses import HARNESSES
 
     broken = []
