@@ -7,10 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 WORKERS ?= 2
+FUZZ_SECONDS ?= 60
 # Compiled modules are kept: without them every start of a program compiles its sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test unit faults lint fmt types bench docs lock clean
+.PHONY: help demo test unit faults lint fmt types bench fuzz docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -62,6 +63,9 @@ docs: $(STAMP) ## write the generated parts: topic table, access rules, lifecycl
 bench: $(STAMP) ## the figures of docs/performance.md, each beside its baseline (some minutes)
 	@bash tests/setup/kubernetes.sh
 	@$(BIN)/python -m bench
+
+fuzz: $(STAMP) ## atheris on every reader of foreign input, FUZZ_SECONDS (60) each; what it finds is below var/fuzz
+	@$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) $(HARNESS)
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-header -o requirements.lock

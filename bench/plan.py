@@ -16,9 +16,10 @@ from typing import Any
 
 from bench import matching
 from bench.figures import Figure, best, milliseconds, show
+from cli.plan_model import Plan
 from cli.plan_rendering import rendering_with
 from cli.plan_text import plan_lines
-from cli.planning import Plan, make_plan
+from cli.planning import make_plan
 from cli.retained import read_state, uncollected
 from orchestrator.decide_spec import content_digest
 from tests.support.processes import spec

@@ -5,12 +5,11 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from topics.codec import check_size, parse_json
+from cli.document_files import Part
+from cli.margo_files import Package
+from cli.margo_packages import MargoOptions, package_warnings, read_given
 from topics.errors import ContractError, Reason
-from topics.margo.package import is_description, read_description
-from topics.spec_reader import read_document
 from topics.yaml_loader import load_yaml
 from topics.yaml_positions import Position, Positions, positions_of, split_position, yaml_of_json
 
@@ -39,44 +38,50 @@ class Checked:
         return all(problem.warning for problem in self.problems)
 
 
-def check_document(source: str, line: int, payload: bytes) -> Checked:
-    """Check one document that starts on this line of its file: a spec, a Margo deployment, or the description
-    of an application package."""
-    text = payload.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
+def check_part(part: Part, options: MargoOptions) -> Checked:
+    """Check one document: a spec, or a Margo deployment with what ``options`` say of it."""
     kind, name = "", ""
     try:
-        check_size(payload)
-        value = _described(text)
-        if value is not None:
-            kind = "ApplicationDescription"
-            description, warnings = read_description(value)
-            name = description.id
-        else:
-            document = read_document(payload)
-            kind = "ApplicationDeployment" if document.margo else document.spec.kind
-            name, warnings = document.spec.name, document.warnings
+        _, document = read_given(part.payload, options)
+        kind = "ApplicationDeployment" if document.margo else document.spec.kind
+        name, warnings = document.spec.name, document.warnings
     except ContractError as error:
-        return Checked(source, line, kind, name, tuple(_placed(error.reasons, text, line)))
-    return Checked(source, line, kind, name, tuple(_placed(warnings, text, line, warning=True)))
+        return Checked(part.file, part.line, kind, name, tuple(placed(error.reasons, part.payload, part.line)))
+    return Checked(part.file, part.line, kind, name, tuple(placed(warnings, part.payload, part.line, warning=True)))
 
 
-def _described(text: str) -> Any:
-    """The document if it is an application description, otherwise ``None``; what cannot be read is none."""
-    if "deploymentProfiles" not in text and "Application" not in text and "application" not in text:
-        return None
+def check_package(package: Package, line: int, options: MargoOptions) -> Checked:
+    """Check an application package whose description starts on this line of its file."""
+    name = ""
     try:
-        value = parse_json(text) if text.lstrip()[:2] in ('{"', "{}") else load_yaml(text)
-    except ContractError:
-        return None
-    return value if is_description(value) else None
+        name, warnings = package_warnings(package, options)
+        problems = placed(warnings, package.content, line, warning=True)
+    except ContractError as error:
+        problems = placed(error.reasons, package.content, line)
+    return Checked(package.source, line, "ApplicationDescription", name, tuple(problems))
 
 
-def _placed(reasons: Iterable[Reason], text: str, line: int, *, warning: bool = False) -> Iterable[Problem]:
-    """The reasons in the order of their places."""
+def located(file: str, line: int, payload: bytes, reasons: Iterable[Reason]) -> list[str]:
+    """The reasons against a document that starts on this line of its file, as lines ``file:line:column: …``."""
+    return [shown(file, problem) for problem in placed(reasons, payload, line)]
+
+
+def shown(file: str, problem: Problem) -> str:
+    """One line for a problem; compilers and editors know the form."""
+    level = "warning: " if problem.warning else ""
+    reason = " ".join(str(problem.reason).split("\n"))
+    return f"{file}:{problem.position.line}:{problem.position.column}: {level}{reason}"
+
+
+def placed(reasons: Iterable[Reason], payload: bytes, line: int, *, warning: bool = False) -> list[Problem]:
+    """The reasons in the order of their places in the file, where the document starts on this line."""
+    text = payload.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
     positions: Positions | None = None
     found = []
     for given in reasons:
         reason, position = split_position(given)
+        if position is None and given.code in _WHOLE:
+            position = _first_bad_character(payload)
         if position is None and given.code in _PARSER_CODES:
             position = _where_yaml_stops(text, given.code)
         if position is None:
@@ -84,6 +89,19 @@ def _placed(reasons: Iterable[Reason], text: str, line: int, *, warning: bool = 
             position = positions.of(reason.path, reason.code) or Position(1, 1)
         found.append(Problem(Position(position.line + line - 1, position.column), reason, warning))
     return sorted(found, key=lambda problem: problem.position)
+
+
+_WHOLE = frozenset({"oversize", "not-utf8"})
+"""Codes of documents that are not read at all; a text that is too large is not searched for a place."""
+
+
+def _first_bad_character(payload: bytes) -> Position:
+    try:
+        payload.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = payload[: error.start].removeprefix(codecs.BOM_UTF8).decode("utf-8")
+        return Position(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+    return Position(1, 1)
 
 
 _PARSER_CODES = frozenset({"duplicate-key", "bad-number", "too-deep", "malformed"})

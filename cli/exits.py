@@ -34,3 +34,10 @@ class CliError(Exception):
         self.code = code
         self.details = tuple(details)
         super().__init__(message)
+
+
+def not_found(kind: str, name: str) -> CliError:
+    """There is no spec, deployment or device of this name; what there is, ``get`` says."""
+    return CliError(
+        Exit.NOT_FOUND, f"there is no {kind} {name!r} on this broker", [f"see which there are: fleetbus get {kind}s"]
+    )

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from cli.fleet import Fleet, failure_text
-from cli.printing import age
-from topics.documents.answer import DeviceSummary
+from cli.printing import age, enough, named
+from topics.documents.answer import DeviceSummary, SpecResult
 from topics.documents.spec import DeploymentSpec
 from topics.documents.status import DeploymentStatus
 from topics.eligibility import Subject, refers, selects, unselected
@@ -55,15 +55,20 @@ def explain(fleet: Fleet, name: str, device: str | None = None, now: datetime | 
 
 
 def explanation_lines(found: Explanation) -> list[str]:
-    """An explanation in lines."""
+    """An explanation in lines; devices of which the same is to be said together."""
     lines = [f"{found.name}:", *(f"  {sentence}" for sentence in found.sentences)]
     lines += [f"    {reason}" for reason in found.reasons]
+    alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[DeviceStory]] = {}
     for story in found.devices:
-        lines.append(f"{story.device}:")
+        told = tuple(line for reason in story.reasons for line in _reason_lines(reason))
+        alike.setdefault((story.sentences, told), []).append(story)
+    for (_, told), stories in alike.items():
+        story = stories[0]
+        lines.append(f"{named(item.device for item in stories)}:")
         for sentence in story.sentences:
             lines.append(f"  {sentence}")
             if sentence.endswith(":"):
-                lines += [f"    {line}" for reason in story.reasons for line in _reason_lines(reason)]
+                lines += [f"    {line}" for line in told]
     return lines
 
 
@@ -110,8 +115,11 @@ def _of_spec(fleet: Fleet, name: str, now: datetime | None) -> Iterator[str]:
         yield f"Generation {result.generation} was accepted{when}."
     if status is not None:
         said = f": {status.message}" if status.message else ""
+        if _unrenderable(result):  # its message are the reasons, which are told below in full
+            then = "it is tried again" if status.phase == "Pending" else "it waits for another spec"
+            said = f": it cannot be rendered, for the reasons below; {then}"
         yield f"The phase is {status.phase}{said}."
-        if status.phase == "Paused":
+        if status.paused:
             yield f"Nothing new goes out until: fleetbus resume {name}"
         if status.truncated:
             yield f"{status.truncated} more devices are not listed by the orchestrator; ask for one by its name."
@@ -158,9 +166,21 @@ def _story(fleet: Fleet, name: str, device: str, now: datetime | None) -> Device
         sentences.append("The device cannot take the wanted generation and keeps what it has:")
     elif standing == "placed":
         held = f"It holds generation {facts.wanted}." if facts.wanted else "It is to run here."
-        sentences.append(f"It is to run here: {why}." if why is not None else held)
+        sentences.append(f"It is to run here: {_clause(why)}." if why is not None else held)
     sentences += [*_report(facts, now), _next(facts)]
     return DeviceStory(device, standing, tuple(sentences), refusal)
+
+
+def _unrenderable(result: SpecResult | None) -> bool:
+    """Whether the spec was accepted and its manifests cannot be made: that is no device's reason."""
+    if result is None or result.outcome != "accepted":
+        return False
+    return any(reason.device is None and reason.code != "truncated" for reason in result.reasons)
+
+
+def _clause(why: str) -> str:
+    """The placement's words about the device, as a clause of their own."""
+    return f"it {why}" if why.startswith("is ") else why
 
 
 def _refusal(fleet: Fleet, name: str, device: str) -> tuple[Reason, ...]:
@@ -197,7 +217,7 @@ def _without(fleet: Fleet, name: str, device: str, refusal: tuple[Reason, ...]) 
     if chosen and failed:
         return DeviceStory(device, "refused", ("It cannot take it:", _when_it_could(failed)), failed)
     if chosen and agents.count != "all":
-        return DeviceStory(device, "not-selected", (f"It suits, and {agents.count} others are enough (count).",))
+        return DeviceStory(device, "not-selected", (f"It suits, and {enough(agents.count)} (count).",))
     if chosen:
         return DeviceStory(device, "unknown", ("It suits, and the orchestrator has not placed it there yet.",))
     reasons = unselected(agents.selector, subject) if agents.selector is not None else ()
@@ -210,7 +230,9 @@ def _why_unknown(fleet: Fleet, device: str, spec: DeploymentSpec | None) -> str:
     if spec is None:
         return "There is no spec on the broker to compare it with."
     heard = device in fleet.presences or device in fleet.allocatables
-    return "It has not said what it is." if heard else "It has never been heard of on this broker."
+    if heard:
+        return "It has not said what it is."
+    return "It has never been heard of on this broker. Which there are: fleetbus get devices"
 
 
 def _when_it_could(reasons: Sequence[Reason]) -> str:
@@ -235,7 +257,8 @@ def _report(facts: _Facts, now: datetime | None) -> Iterator[str]:
         if item.message:
             yield f"{item.name} is {item.state}: {item.message}"
     if online is False:
-        yield "It is offline: this is the last that was known, not what is."
+        silent = newest is None or newest.state is None
+        yield "It is offline." if silent else "It is offline: this is the last that was known, not what is."
     elif online is None:
         yield "Whether it is online, nobody says."
 
@@ -247,16 +270,19 @@ def _next(facts: _Facts) -> str:
     done = facts.state is State.DEPLOYED and newest is not None and newest.generation >= wanted > 0
     if facts.state is State.REMOVED:
         return "Next: nothing; it is gone from the device."
+    result = facts.fleet.results.get(name)
+    if result is not None and wanted < result.generation and _unrenderable(result):
+        return "Next: its manifest is sent when the spec can be rendered; the reasons stand above."
     if facts.fleet.online(facts.device) is False and not done:
         return "Next: it goes on when the device is back; nobody has to do anything."
     if newest is not None and newest.held:
-        return f"Next: it waits ({newest.held}). To let it go on: fleetbus activate {name} {on}"
+        return f"Next: nothing by itself; {newest.held}. To let it go on: fleetbus activate {name} {on}"
     if newest is not None and newest.failure is not None:
         seconds = newest.failure.next_retry_seconds
         if seconds is not None:
             return f"Next: it is tried again {seconds:.0f} s after that report. At once: fleetbus retry {name} {on}"
         return f"Next: nothing by itself. Publish another spec, or: fleetbus retry {name} {on}"
-    if status is not None and status.phase == "Paused" and wanted < status.generation:
+    if status is not None and status.paused and wanted < status.generation:
         return f"Next: it waits, because the rollout is paused. To go on: fleetbus resume {name}"
     if wanted == 0:
         return "Next: the orchestrator renders its manifest and sends it."

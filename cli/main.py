@@ -8,13 +8,16 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.app import DEPLOY, LOOK, RUN, STEER, app, command
 from cli.context import Given, Output, Settings
 from cli.exits import CliError, Exit
+
+if TYPE_CHECKING:
+    from cli.margo_packages import MargoOptions
 
 
 class Kind(StrEnum):
@@ -64,6 +67,13 @@ TargetDevices = Annotated[
     list[str] | None,
     typer.Option("--device", "-d", metavar="ID", help="Run the Margo document on this device; repeatable."),
 ]
+ShownDevices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--device", "-d", metavar="ID",
+        help="Only this device; repeatable. A Margo document that names none is for these, as with apply.",
+    ),
+]  # fmt: skip
 SelectorOption = Annotated[
     list[str] | None,
     typer.Option("--selector", "-l", metavar="KEY=VALUE", help="… or on every device with this label; repeatable."),
@@ -106,17 +116,8 @@ def apply_command(
     --selector. What is not given now is not remembered, but for the devices and for immutable parameters.
     """
     from cli.commands.apply import apply
-    from cli.margo_packages import margo_options
 
-    options = margo_options(
-        set_values=set_values or (),
-        set_files=set_file or (),
-        profile=profile,
-        devices=device or (),
-        selector=selector or (),
-        name=name,
-        namespace=namespace,
-    )
+    options = _margo(set_values, set_file, profile, device, selector, name, namespace)
     _end(apply(ctx.obj, file, wait=wait, options=options))
 
 
@@ -135,9 +136,9 @@ def delete_command(
     With --wait it ends when every device has removed it and nothing of it is left on the broker.
     """
     from cli.commands.delete import delete
-    from cli.spec_files import load_specs
+    from cli.spec_files import load_names
 
-    wanted = list(names or []) + ([item.name for item in load_specs(file)] if file else [])
+    wanted = list(names or []) + (load_names(file) if file else [])
     if not wanted:
         raise CliError(Exit.USAGE, "name the deployments to delete, or give files with -f")
     _end(delete(_online(ctx), list(dict.fromkeys(wanted)), wait=wait))
@@ -147,18 +148,27 @@ def delete_command(
 def render_command(
     ctx: typer.Context,
     file: Files,
-    device: Devices = None,
+    *,
+    device: ShownDevices = None,
     charts: ChartFolder = None,
     live: Annotated[bool, typer.Option("--live", help="Ask the broker which devices would take it.")] = False,
+    set_values: SetValues = None,
+    set_file: SetFiles = None,
+    profile: ProfileOption = None,
+    selector: SelectorOption = None,
+    name: PackageName = None,
+    namespace: NamespaceOption = None,
 ) -> None:
     """Print the manifests that would be published; nothing is sent, and no broker is needed.
 
     One manifest for each --device, else for each device that the spec names; where it selects by labels,
-    one for the device "any", or with --live for every device that would take it.
+    one for the device "any", or with --live for every device that would take it. Of an application package the
+    first profile is taken, unless --profile or --live says which.
     """
     from cli.commands.render import render
 
-    _end(render(ctx.obj, file, device or [], charts, live=live))
+    options = _margo(set_values, set_file, profile, device, selector, name, namespace, restricts=True)
+    _end(render(ctx.obj, file, device or [], charts, live=live, options=options))
 
 
 @command("plan", DEPLOY)
@@ -166,18 +176,11 @@ def plan_command(
     ctx: typer.Context,
     file: Files,
     *,
-    device: Annotated[
-        list[str] | None,
-        typer.Option("--device", "-d", metavar="ID", help="Only what becomes of this device; repeatable."),
-    ] = None,
+    device: ShownDevices = None,
     charts: ChartFolder = None,
     set_values: SetValues = None,
     set_file: SetFiles = None,
     profile: ProfileOption = None,
-    target: Annotated[
-        list[str] | None,
-        typer.Option("--target", metavar="ID", help="Run the application package on this device; repeatable."),
-    ] = None,
     selector: SelectorOption = None,
     name: PackageName = None,
     namespace: NamespaceOption = None,
@@ -186,34 +189,38 @@ def plan_command(
 
     Which devices take it and why those, every reason of every device that cannot, what differs from what it has
     now (by component, object and field; what Secrets hold stays hidden), what restarts, who loses it, and how much
-    has to be sent. Exit code 1 if no device, or none of --device, can take it.
+    has to be sent. It takes the options of apply, and says what apply would do with them. Exit code 1 if no device,
+    or none of --device, can take it.
     """
     from cli.commands.plan import plan
-    from cli.margo_packages import margo_options
 
-    options = margo_options(
-        set_values=set_values or (),
-        set_files=set_file or (),
-        profile=profile,
-        devices=target or (),
-        selector=selector or (),
-        name=name,
-        namespace=namespace,
-    )
+    options = _margo(set_values, set_file, profile, device, selector, name, namespace, restricts=True)
     _end(plan(ctx.obj, file, device or [], charts, options))
 
 
 @command("validate", DEPLOY)
-def validate_command(ctx: typer.Context, file: Files) -> None:
+def validate_command(
+    ctx: typer.Context,
+    file: Files,
+    *,
+    set_values: SetValues = None,
+    set_file: SetFiles = None,
+    profile: ProfileOption = None,
+    device: TargetDevices = None,
+    selector: SelectorOption = None,
+    name: PackageName = None,
+    namespace: NamespaceOption = None,
+) -> None:
     """Check documents without a broker, and say where each problem stands.
 
-    Deployment specs, Margo deployments and application packages. Every problem is a line
-    file:line:column: path: message (what to do); what is only tolerated is marked as a warning. Exit code 2 if one
-    is not valid. Whether devices can take it is for plan.
+    Deployment specs, Margo deployments and application packages, these with what lies in them and with the options
+    that apply would get. Every problem is a line file:line:column: path: message (what to do); what is only
+    tolerated is marked as a warning. Exit code 2 if one is not valid. Whether devices can take it is for plan.
     """
     from cli.commands.validate import validate
 
-    _end(validate(ctx.obj, file))
+    options = _margo(set_values, set_file, profile, device, selector, name, namespace)
+    _end(validate(ctx.obj, file, options))
 
 
 @command("get", LOOK)
@@ -413,6 +420,26 @@ def version_command() -> None:
 def run() -> None:
     """The console script."""
     app()
+
+
+def _margo(  # noqa: PLR0917 - one for each of the options, in the manual's order
+    set_values: list[str] | None,
+    set_files: list[Path] | None,
+    profile: str | None,
+    devices: list[str] | None,
+    selector: list[str] | None,
+    name: str | None,
+    namespace: str | None,
+    *,
+    restricts: bool = False,
+) -> MargoOptions:
+    """What was said of Margo's documents. Raises ``CliError``."""
+    from cli.margo_packages import margo_options
+
+    return margo_options(
+        set_values=set_values or (), set_files=set_files or (), profile=profile, devices=devices or (),
+        selector=selector or (), name=name, namespace=namespace, restricts=restricts,
+    )  # fmt: skip
 
 
 def _online(ctx: typer.Context, also: Output | None = None) -> Settings:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from cli.context import Given
 from cli.exits import CliError, Exit
@@ -24,6 +25,7 @@ from topics.errors import ContractError, Reason
 from topics.identifiers import check_device_ref, check_dns_label, check_label_key, check_label_value
 from topics.margo.kinds import MargoKind, margo_kind
 from topics.margo.package import (
+    Profile,
     choose_profile,
     current_values,
     default_name,
@@ -45,16 +47,28 @@ class MargoOptions:
     selector: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None
     namespace: str | None = None
-
-    @property
-    def given(self) -> bool:
-        """Whether any of them was given."""
-        return self != MargoOptions()
+    restricts: bool = False
+    """``devices`` also say of which devices of other documents something is to be shown."""
 
     @property
     def for_packages(self) -> bool:
         """Whether one was given that means nothing for a Margo deployment, whose values and profile are settled."""
-        return self != MargoOptions(devices=self.devices, name=self.name)
+        return bool(self.values or self.selector or self.profile is not None or self.namespace is not None)
+
+    def check_use(self, *, packages: bool, deployments: bool) -> None:
+        """Refuse options that none of the documents takes. Raises ``CliError`` (usage)."""
+        if self.for_packages and not packages:
+            raise CliError(
+                Exit.USAGE,
+                "--set, --set-file, --profile, --selector and --namespace are for application packages: "
+                "there is none among the files",
+            )
+        if ((self.devices and not self.restricts) or self.name) and not packages and not deployments:
+            raise CliError(
+                Exit.USAGE,
+                ("--name is" if self.restricts else "--device and --name are")
+                + " for Margo documents: there is none among the files",
+            )
 
     def agents(self) -> Agents | None:
         """The devices that were named or selected; ``None`` for neither."""
@@ -72,6 +86,7 @@ def margo_options(
     selector: Sequence[str] = (),
     name: str | None = None,
     namespace: str | None = None,
+    restricts: bool = False,
 ) -> MargoOptions:
     """The options as they stand on the command line. Raises ``CliError`` (usage).
 
@@ -84,7 +99,7 @@ def margo_options(
         values |= _values_in(path)
     values |= _pairs("--set", set_values)
     options = MargoOptions(
-        values, profile, tuple(dict.fromkeys(devices)), _pairs("--selector", selector), name, namespace
+        values, profile, tuple(dict.fromkeys(devices)), _pairs("--selector", selector), name, namespace, restricts
     )
     try:
         for device in devices:
@@ -108,7 +123,12 @@ def read_given(payload: bytes, options: MargoOptions) -> tuple[bytes, SpecDocume
     """
     if not (options.devices or options.name) or not _is_deployment(payload):
         return payload, read_document(payload)
-    document = read_document(payload, name=options.name, devices=options.devices)
+    try:
+        document = read_document(payload, name=options.name, devices=options.devices)
+    except ContractError:
+        if not options.restricts:
+            raise
+        return payload, read_document(payload, name=options.name)  # it may say itself where it is to run
     if not options.devices:
         return payload, document
     annotated = assigned(payload, options.devices)
@@ -145,16 +165,65 @@ def spec_from(
     for reason in choice.passed_over[:10]:
         note(f"{package.source}: profile {profile.id!r} is taken, because {reason}")
     values = settle_parameters(description, options.values, current, profile)
-    with ExitStack() as stack:
-        local = {
-            component.name: carried(profile.type, component, package.folder, stack)
-            for component in profile.components
-            if component.local
-        }
+    local = _local(profile, package)
     spec = spec_of(description, profile, values, name=name, agents=agents, namespace=options.namespace, local=local)
     payload = canonical_json(spec.model_dump(mode="json", by_alias=True, exclude_unset=True))
     check_size(payload)
     return spec, payload, warnings
+
+
+def package_name(content: bytes) -> str:
+    """The name that a package's deployment has where none is given. Raises ``ContractError``."""
+    return default_name(read_description(load_yaml(_text(content)))[0])
+
+
+def package_warnings(package: Package, options: MargoOptions) -> tuple[str, tuple[Reason, ...]]:
+    """The application's id, and what is tolerated in a package that can be deployed as far as can be told without
+    devices: each of its profiles (or the one of ``options``) with what it carries, and the values.
+
+    Parameters that must be given may be missing where no option for packages is given. Raises ``ContractError``
+    with every reason.
+    """
+    description, warnings = read_description(load_yaml(_text(package.content)))
+    profiles = [item for item in description.profiles if options.profile in (None, item.id, item.type)]
+    if not profiles:
+        choose_profile(description, (), wanted=options.profile)  # says which there are
+    reasons: dict[Reason, None] = {}
+    for profile in profiles:
+        at = f"deploymentProfiles[{description.profiles.index(profile)}].components"
+        try:
+            # Values are settled first, and what is carried is looked at even if one of them is wrong.
+            values = settle_parameters(description, options.values, None, profile)
+        except ContractError as error:
+            values = None
+            missing_is_wrong = options.for_packages
+            reasons |= dict.fromkeys(item for item in error.reasons if missing_is_wrong or item.code != "required")
+        try:
+            local = _local(profile, package) if package.folder is not None else {}
+            if values is not None:
+                spec = spec_of(
+                    description, profile, values, name=options.name or default_name(description),
+                    agents=options.agents() or Agents(selector=Selector()), namespace=options.namespace, local=local,
+                )  # fmt: skip
+                check_size(canonical_json(spec.model_dump(mode="json", by_alias=True, exclude_unset=True)))
+        except ContractError as error:
+            reasons |= dict.fromkeys(error.reasons)
+        except CliError as error:
+            hint = "; ".join(error.details) or None
+            reasons[Reason(path=at, code="bad-resource", message=str(error), hint=hint)] = None
+    if reasons:
+        raise ContractError(reasons)
+    return description.id, warnings
+
+
+def _local(profile: Profile, package: Package) -> dict[str, dict[str, Any]]:
+    """What lies in the package itself, for each component that carries it."""
+    with ExitStack() as stack:
+        return {
+            component.name: carried(profile.type, component, package.folder, stack)
+            for component in profile.components
+            if component.local
+        }
 
 
 @dataclass(frozen=True, slots=True)

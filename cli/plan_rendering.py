@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 
+from cli.plan_model import Chart, Make, Rendering
 from orchestrator.charts.archive import ChartArchive
 from orchestrator.rendering.devices import DeviceManifests, target_of
 from orchestrator.rendering.fetching import FetchPackage, fetch_charts
@@ -15,36 +15,6 @@ from topics.codec import MAX_PAYLOAD_BYTES
 from topics.documents.device import Capabilities
 from topics.documents.manifest import Manifest
 from topics.documents.spec import DeploymentSpec, HelmChart
-from topics.errors import Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A chart that would be fetched by the orchestrator; ``size`` of the archive in bytes."""
-
-    component: str
-    name: str
-    version: str
-    size: int
-
-
-@dataclass(slots=True)
-class Rendering:
-    """The new generation, rendered for the devices that lack it, and what it was made from.
-
-    ``refused`` are the devices that can have no manifest of it, ``size`` the bytes of the largest one. Devices that
-    agree share what is in their manifests, and of a spec that is the same everywhere all share one.
-    """
-
-    charts: tuple[Chart, ...] = ()
-    manifests: dict[str, Manifest] = field(default_factory=dict)
-    refused: dict[str, tuple[Reason, ...]] = field(default_factory=dict)
-    size: int = 0
-
-
-Make = Callable[[DeploymentSpec, int, str, Iterable[str], Mapping[str, Capabilities]], Rendering]
-"""Renders a spec's generation, given its content digest, for these devices, given what they say of themselves.
-Raises ``RenderError`` for what is wrong for all of them."""
 
 
 def rendering_with(fetch: Callable[[HelmChart], ChartArchive], fetch_package: FetchPackage | None = None) -> Make:
@@ -56,8 +26,11 @@ def rendering_with(fetch: Callable[[HelmChart], ChartArchive], fetch_package: Fe
     ) -> Rendering:
         archives = fetch_charts(spec, fetch, fetch_package)
         factory = ManifestFactory(spec, generation, content, renderers, archives)
+        carried = {part.name for part in spec.spec.components if part.helm is not None and part.helm.archive}
         rendering = Rendering(
-            tuple(Chart(name, item.name, item.version, len(item.data)) for name, item in archives.items())
+            tuple(
+                Chart(name, item.name, item.version, len(item.data), name in carried) for name, item in archives.items()
+            )
         )
         _render(rendering, DeviceManifests(factory, MAX_PAYLOAD_BYTES), devices, known)
         return rendering

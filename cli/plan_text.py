@@ -7,12 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cli.manifest_diff import ABSENT, ComponentChange, Difference, FieldChange, ObjectChange
-from cli.planning import Change, Plan, Target
+from cli.plan_model import Change, Plan, Target
+from cli.printing import named
 from topics.errors import Reason
 from topics.quantity import format_bytes
-
-MOST_NAMED = 20
-"""Most devices that are named in one line of text; JSON has all of them."""
 
 MOST_FIELDS = 30
 """Most fields of one object that are shown in text."""
@@ -28,6 +26,13 @@ _WORDS: dict[Change, str] = {
     "kept": "cannot take it, keeps what it has",
     "removed": "loses it",
 }
+_COUNTED = {
+    _WORDS["same"]: "with the same objects",
+    _WORDS["pending"]: "waiting for the manifest",
+    _WORDS["kept"]: "keeping what they have",
+    _WORDS["removed"]: "losing it",
+}
+"""The same words after a number."""
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -35,7 +40,11 @@ def plan_lines(plan: Plan) -> list[str]:
     lines = [_headline(plan)]
     lines += [f"  warning: {reason}" for reason in plan.warnings]
     lines += [f"  {remark}" for remark in plan.remarks]
+    if plan.rejected:
+        return [*lines, *(f"  {reason}" for reason in plan.problems)]
     lines += [f"  cannot be rendered: {reason}" for reason in plan.problems]
+    if plan.problems:
+        lines.append("  no manifest is sent until it can be; what runs keeps running")
     for word, why, targets in _grouped(plan.targets):
         lines.append(f"  {word}: {named(item.device for item in targets)}")
         lines.append(f"    {why}")
@@ -78,6 +87,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "identical": plan.identical,
         "changes": plan.changes,
         "takeable": plan.taken,
+        "rejected": plan.rejected,
         "remarks": plan.remarks,
         "warnings": _reasons(plan.warnings),
         "problems": _reasons(plan.problems),
@@ -90,31 +100,35 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "differences": [_difference(found) for found in plan.differences],
         "newImages": list(plan.new_images),
     }
+    if plan.image_bytes:
+        data["imageBytes"] = plan.image_bytes
     if plan.manifest_bytes is not None:
         data["manifestBytes"] = plan.manifest_bytes
     if plan.rendering is not None:
         data["charts"] = [
-            {"component": item.component, "name": item.name, "version": item.version, "bytes": item.size}
+            {
+                "component": item.component,
+                "name": item.name,
+                "version": item.version,
+                "bytes": item.size,
+                "carried": item.carried,
+            }
             for item in plan.rendering.charts
         ]
     return data
 
 
-def named(devices: Iterable[str]) -> str:
-    """The first devices by name, and how many more there are."""
-    every = list(devices)
-    more = f" and {len(every) - MOST_NAMED:,} more" if len(every) > MOST_NAMED else ""
-    return ", ".join(every[:MOST_NAMED]) + more
-
-
 def _headline(plan: Plan) -> str:
+    if plan.rejected:
+        kept = f"generation {plan.before} stays in force" if plan.before else "nothing of it would run"
+        return f"{plan.name}: would be rejected; {kept}"
     if plan.before == 0:
         what = "new"
     elif plan.identical:
         what = f"generation {plan.before} stays"
     else:
         what = f"generation {plan.before} → {plan.after}"
-    counts = [f"{len(targets):,} {word}" for word, targets in _counts(plan.targets)]
+    counts = [f"{len(targets):,} {_COUNTED.get(word, word)}" for word, targets in _counts(plan.targets)]
     counts += [f"{len(plan.refused):,} refused"] if plan.refused else []
     return f"{plan.name}: {what}; " + (", ".join(counts) or "no device")
 
@@ -152,15 +166,17 @@ def _text(reason: Reason) -> str:
 
 
 def _sizes(plan: Plan) -> Iterator[str]:
-    served = sum(item.change in ("new", "changed", "same", "pending") for item in plan.targets)
+    served = plan.served
     if plan.manifest_bytes is not None and served:
         total = format_bytes(plan.manifest_bytes * served)
         each = f"{served:,} of {format_bytes(plan.manifest_bytes)}, {total} in all" if served > 1 else total
         yield f"  manifests to send: {each}"
     for item in plan.rendering.charts if plan.rendering is not None else ():
-        yield f"  chart of {item.component}: {item.name} {item.version}, {format_bytes(item.size)} (fetched by the orchestrator)"
+        where = "carried in the spec" if item.carried else "fetched by the orchestrator"
+        yield f"  chart of {item.component}: {item.name} {item.version}, {format_bytes(item.size)} ({where})"
     if plan.new_images:
-        yield f"  images that were not there before (sizes are not known here): {named(plan.new_images)}"
+        size = f"{format_bytes(plan.image_bytes)} in all, as the spec says" if plan.image_bytes else "of unknown size"
+        yield f"  images that were not there before ({size}): {named(plan.new_images)}"
 
 
 def _field(change: FieldChange) -> str:

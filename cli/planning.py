@@ -6,79 +6,26 @@ specs in one call each sees what the one before it reserved, as the orchestrator
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
 
-from cli.manifest_diff import Difference, difference, images
-from cli.plan_rendering import Make, Rendering
+from cli.manifest_diff import difference, images
+from cli.plan_model import SERVED, Change, Make, Plan, Rendering, Target
+from cli.printing import enough
 from cli.retained import State
 from orchestrator.assignment import place_spec
-from orchestrator.decide_spec import content_digest
+from orchestrator.decide_spec import check_renderers, content_digest
 from orchestrator.decision import Context, Decision, apply
 from orchestrator.model import DeploymentRecord, Fleet, SpecRecord
+from orchestrator.offers import Offers
 from orchestrator.placement import Placement, holders_of, waiting_for
 from orchestrator.rendering.port import RenderError
 from orchestrator.rendering.registry import load_renderers
 from topics.channels import Topics
 from topics.codec import MAX_PAYLOAD_BYTES, digest_of
 from topics.documents.spec import DeploymentSpec
-from topics.errors import Reason
-
-Change = Literal["new", "changed", "same", "unchanged", "pending", "kept", "removed"]
-"""What a device gets: its first manifest, other objects, the same objects under a new generation, nothing (it
-has this generation), the manifest it still lacks, nothing because it cannot take this generation, its end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One device and what becomes of it. ``generation`` is the one it has now (0: none), ``why`` says why it is
-    chosen, kept or taken off."""
-
-    device: str
-    change: Change
-    why: str
-    generation: int
-    online: bool
-    group: int | None = None
-    """Which of the plan's ``differences`` it gets."""
-
-
-@dataclass(slots=True)
-class Plan:
-    """A plan of one spec. ``before`` is the generation in force (0: none), ``after`` the one there would be.
-
-    ``problems`` keep it from being rendered. The reasons of a refusal need not name their device: what is wrong
-    with many devices is the same object for all of them.
-    """
-
-    name: str
-    source: str
-    before: int
-    after: int
-    identical: bool
-    warnings: tuple[Reason, ...] = ()
-    targets: list[Target] = field(default_factory=list)
-    refused: dict[str, tuple[Reason, ...]] = field(default_factory=dict)
-    not_selected: dict[str, tuple[Reason, ...]] = field(default_factory=dict)
-    """Devices that were asked about by name, and why the spec passes them over."""
-    waiting_for: tuple[str, ...] = ()
-    differences: list[Difference] = field(default_factory=list)
-    problems: tuple[Reason, ...] = ()
-    rendering: Rendering | None = None
-    manifest_bytes: int | None = None
-    new_images: tuple[str, ...] = ()
-    remarks: list[str] = field(default_factory=list)
-
-    @property
-    def taken(self) -> bool:
-        """Whether any device would have this generation."""
-        return not self.problems and any(item.change not in ("kept", "removed") for item in self.targets)
-
-    @property
-    def changes(self) -> bool:
-        """Whether anything would be published."""
-        return any(item.change not in ("kept", "unchanged") for item in self.targets)
+from topics.errors import ContractError, Reason
 
 
 def make_plan(
@@ -90,11 +37,25 @@ def make_plan(
     source: str = "",
     devices: Sequence[str] = (),
     warnings: tuple[Reason, ...] = (),
+    offers: Offers | None = None,
 ) -> Plan:
-    """The plan for one spec on this fleet; ``devices`` restricts what is shown and not what is placed."""
+    """The plan for one spec on this fleet; ``devices`` restricts what is shown and not what is placed.
+
+    ``offers`` are the renderers that there are (default: the installed ones); a spec that needs another one is
+    rejected.
+    """
     fleet, known = state.fleet, state.in_force(spec.name)
-    if not fleet.offers:
-        fleet.offers = load_renderers().offers
+    if offers is not None:
+        fleet.offers = offers
+    elif not fleet.offers:
+        fleet.offers = installed_offers()
+    try:
+        check_renderers(spec, fleet.offers)
+    except ContractError as error:
+        before = known.generation if known is not None and not known.deleted else 0
+        plan = Plan(spec.name, source, before, before, identical=False, warnings=warnings)
+        plan.problems, plan.rejected = error.reasons, True
+        return plan
     content, digest = content_digest(spec), digest_of(payload)
     changed = known is None or known.deleted or known.content != content
     before = known.generation if known is not None and not known.deleted else 0
@@ -114,6 +75,12 @@ def make_plan(
     if devices:
         _restrict(plan, fleet, record, devices)
     return plan
+
+
+@functools.cache
+def installed_offers() -> Offers:
+    """What can be rendered here."""
+    return load_renderers().offers
 
 
 _CONTEXT = Context(Topics(), "", MAX_PAYLOAD_BYTES)
@@ -149,13 +116,13 @@ def _why_leaving(fleet: Fleet, record: SpecRecord, device: str, placement: Place
     if subject is None:
         return "the spec does not name it any more"
     if matcher.selects(subject):
-        return f"{matcher.agents.count} others are enough"
+        return enough(matcher.agents.count)
     return "; ".join(reason.message for reason in matcher.not_selected(subject))
 
 
 def _render(plan: Plan, state: State, record: SpecRecord, make: Make) -> None:
     """Render for who lacks it, and compare with what each device has: once for each pair of contents."""
-    lacking = [item.device for item in plan.targets if item.change in ("new", "changed", "pending")]
+    lacking = [item.device for item in plan.targets if item.change in SERVED]
     if not lacking:
         return
     assert record.spec is not None, "a plan is made for a spec"
@@ -211,7 +178,7 @@ def _remark(plan: Plan, state: State, record: SpecRecord, payload: bytes) -> Non
     elif stored and result is not None and result.outcome == "rejected":
         plan.remarks.append("the spec that stands on the broker now was rejected; what runs is an older one")
     if record.paused:
-        plan.remarks.append("its rollout is paused: nothing goes out until 'fleetbus resume'")
+        plan.remarks.append(f"its rollout is paused: nothing goes out until 'fleetbus resume {plan.name}'")
     if state.orchestrator is None:
         plan.remarks.append("no orchestrator has been on this broker yet")
     elif not state.orchestrator.online:
@@ -230,17 +197,27 @@ def _restrict(plan: Plan, fleet: Fleet, record: SpecRecord, devices: Iterable[st
             continue
         subject = fleet.subject(device)
         if subject is None:
-            heard = "it has not said what it is" if device in fleet.devices else "it was never heard of"
-            reasons: tuple[Reason, ...] = (Reason(path="", code="unknown-device", message=heard, device=device),)
+            reasons: tuple[Reason, ...] = (_unknown(device, heard=device in fleet.devices),)
         elif matcher.selects(subject):
-            message = f"it suits, and {matcher.agents.count} others are chosen before it"
+            message = f"it suits, and {enough(matcher.agents.count)}"
             reasons = (Reason(path="spec.agents.count", code="surplus", message=message, device=device),)
         else:
-            reasons = matcher.not_selected(subject) + matcher.reasons(fleet.ledger, subject)
+            passed_over = (item.model_copy(update={"hint": None}) for item in matcher.not_selected(subject))
+            reasons = (*passed_over, *matcher.reasons(fleet.ledger, subject))  # the hint is for who holds it
         plan.not_selected[device] = reasons
+    if not plan.served:
+        plan.new_images, plan.rendering, plan.manifest_bytes = (), None, None
     used = sorted({item.group for item in plan.targets if item.group is not None})
     plan.differences = [plan.differences[group] for group in used]
     renumbered = {group: place for place, group in enumerate(used)}
     plan.targets = [
         item if item.group is None else replace(item, group=renumbered[item.group]) for item in plan.targets
     ]
+
+
+def _unknown(device: str, *, heard: bool) -> Reason:
+    return Reason(
+        path="", code="unknown-device", device=device,
+        message="it has not said what it is" if heard else "it was never heard of",
+        hint="its agent says it when it connects" if heard else "see which there are: fleetbus get devices",
+    )  # fmt: skip

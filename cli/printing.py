@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,10 @@ _COLOURS = {
     "RollingBack": "yellow", "Waiting": "yellow", "Staged": "yellow", "Paused": "yellow", "Pending": "yellow",
     "no": "red", "offline": "red", "Unanswered": "red", "Removed": "dim", "Removing": "magenta", "-": "dim",
 }  # fmt: skip
+
+
+MOST_NAMED = 20
+"""Most devices that are named in one line of text; JSON has all of them."""
 
 
 def console(*, error: bool = False) -> Console:
@@ -38,7 +42,12 @@ def note(text: str) -> None:
 def emit(output: Output, data: Callable[[], Any], table: Callable[[], RenderableType]) -> None:
     """Print a result in the wanted form; only that form is built."""
     if output is Output.TABLE:
-        console().print(table())
+        from rich.measure import Measurement
+
+        made, printer = table(), console()
+        needed = Measurement.get(printer, printer.options.update(max_width=10_000), made).minimum
+        printer.width = max(printer.width, needed)  # a narrow terminal wraps lines; a cut name would be no name
+        printer.print(made)
     else:
         print(as_text(output, data()), end="", flush=True)
 
@@ -52,14 +61,23 @@ def as_text(output: Output, data: Any) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
+_LAST_COLUMN = 24
+"""The last column wraps, but not into less than this."""
+
+
 def grid(headings: Sequence[str], rows: Sequence[Sequence[str]], *, gap: int = 3) -> Table:
-    """A table as kubectl prints them: no lines, headings in capitals. The last column may wrap."""
+    """A table as kubectl prints them: no lines, headings in capitals. The last column may wrap; the others are as
+    wide as what stands in them."""
+    from rich.cells import cell_len
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
     for index, heading in enumerate(headings):
         last = index == len(headings) - 1
-        table.add_column(heading, no_wrap=not last, overflow="fold")
+        wide = max(cell_len(visible(text)) for text in (heading, *(row[index] for row in rows)))
+        table.add_column(
+            heading, no_wrap=not last, overflow="fold", min_width=min(wide, _LAST_COLUMN) if last else wide
+        )  # fmt: skip
     for row in rows:
         table.add_row(*(coloured(cell) for cell in row))
     return table
@@ -120,6 +138,18 @@ def precise(seconds: float | None) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 120 else span(seconds)
+
+
+def named(devices: Iterable[str]) -> str:
+    """The first devices by name, and how many more there are."""
+    every = list(devices)
+    more = f" and {len(every) - MOST_NAMED:,} more" if len(every) > MOST_NAMED else ""
+    return ", ".join(every[:MOST_NAMED]) + more
+
+
+def enough(count: int | str) -> str:
+    """Why a device that suits is not needed: the others that are enough."""
+    return "1 other is enough" if count == 1 else f"{count} others are enough"
 
 
 def yes_no(value: bool | None) -> str:

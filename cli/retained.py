@@ -13,7 +13,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -94,7 +94,7 @@ class State:
             spec = self.spec(name)
         content = content_digest(spec) if spec is not None else self._published_content(name, result.generation)
         status = self.aggregates.get(name)
-        return InForce(result.generation, content, paused=status is not None and status.phase == "Paused")
+        return InForce(result.generation, content, paused=status is not None and status.paused)
 
     def _published_content(self, name: str, generation: int) -> str:
         """The content that manifests of this generation were rendered from, where the spec itself is gone."""
@@ -198,7 +198,7 @@ class _Reader:
         needed = share_of(spec.spec.requirements) if spec is not None else NOTHING
         given = known.assignment
         assignment = Assignment(generation, why, given.share, larger_of((given.reserved, needed)))
-        self.state.fleet.put_deployment(replace(known, assignment=assignment))
+        self.state.fleet.put_deployment(known._replace(assignment=assignment))
 
 
 def read_state(topics: Topics, messages: Iterable[tuple[str, bytes]]) -> State:

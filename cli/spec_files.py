@@ -7,31 +7,33 @@ them are checked before anything is sent: a typing error in the third must not l
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli.context import Given
+from cli.document_check import located
+from cli.document_files import STDIN, Part, read_parts
 from cli.exits import CliError, Exit
 from cli.margo_files import Package, find_package
-from cli.margo_packages import MargoOptions, read_given, spec_from
+from cli.margo_packages import MargoOptions, package_name, read_given, spec_from
 from cli.printing import note
 from topics.documents.spec import DeploymentSpec
 from topics.errors import ContractError, Reason
 from topics.margo.package import is_description
 from topics.yaml_loader import load_yaml
 
-_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 _OLD_KIND = re.compile(rb"kind[\"']?:\s*[\"']?(?:ApplicationDescription|application)\b")
 _REMARKS = 10
-_SEPARATOR = re.compile(rb"^---(?=\s|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class SpecFile:
-    """One valid spec: where it was written, the bytes to send, what they say, and what was tolerated."""
+    """One valid spec: where it was written, the bytes to send, what they say, and what was tolerated.
+
+    ``folder`` is where its relative chart paths start. ``targeted``: --device said where it is to run.
+    """
 
     source: str
     payload: bytes
@@ -39,6 +41,8 @@ class SpecFile:
     warnings: tuple[Reason, ...] = ()
     package: bool = False
     margo: bool = False
+    folder: Path = Path()
+    targeted: bool = False
 
     @property
     def name(self) -> str:
@@ -51,7 +55,7 @@ def load_specs(paths: Sequence[Path]) -> list[SpecFile]:
     Application packages are not taken: what becomes of them depends on options and on the devices. Raises
     ``CliError`` (usage) with every reason in every file: nothing readable, not valid, or two specs of one name.
     """
-    return _checked(paths, (_native(source, payload) for source, payload in _documents(paths)))
+    return _checked(paths, (_native(part, MargoOptions()) for path in paths for part in read_parts(path)))
 
 
 def load_documents(
@@ -60,22 +64,39 @@ def load_documents(
     """Every spec in ``paths``, as ``load_specs``, and that of every application package among them.
 
     A package is a folder or archive with a ``margo.yaml``, or a file that holds an application description.
-    ``options`` are for these, devices and name for Margo's deployments too; what was tolerated is remarked on standard error. With ``live`` the
-    broker is asked for the devices. Raises ``CliError``.
+    ``options`` are for these, devices and name for Margo's deployments too; what was tolerated is remarked on
+    standard error. With ``live`` the broker is asked for the devices. Raises ``CliError``.
     """
     options = options or MargoOptions()
     with ExitStack() as stack:
         found = _checked(paths, _loaded(given, paths, options, stack, live=live))
-    packages = any(item.package for item in found)
-    if options.for_packages and not packages:
-        raise CliError(
-            Exit.USAGE,
-            "--set, --set-file, --profile, --selector and --namespace are for application packages: "
-            "there is none among the files",
-        )
-    if options.given and not packages and not any(item.margo for item in found):
-        raise CliError(Exit.USAGE, "--device and --name are for Margo documents: there is none among the files")
+    options.check_use(
+        packages=any(item.package for item in found), deployments=any(item.margo for item in found)
+    )  # fmt: skip
     return found
+
+
+def load_names(paths: Sequence[Path]) -> list[str]:
+    """The names of the deployments that these files would make, for which no device needs to be known: of an
+    application package that which it has without --name. Raises ``CliError`` as ``load_documents``."""
+    anywhere = MargoOptions(devices=("any",), restricts=True)
+    details: list[str] = []
+    names: list[str] = []
+    for path in paths:
+        with ExitStack() as stack:
+            package = None if path == STDIN else find_package(path, stack)
+        parts = [Part(package.source, 1, package.content, path)] if package is not None else read_parts(path)
+        for part in parts:
+            try:
+                if package is not None or describes_application(part.payload):
+                    names.append(package_name(part.payload))
+                else:
+                    names.append(read_given(part.payload, anywhere)[1].spec.name)
+            except ContractError as error:
+                details += located(part.file, part.line, part.payload, error.reasons)
+    if details:
+        raise CliError(Exit.USAGE, "not valid, nothing was sent:", details)
+    return names
 
 
 _Result = tuple[SpecFile | None, list[str]]
@@ -86,38 +107,45 @@ def _loaded(
     given: Given, paths: Sequence[Path], options: MargoOptions, stack: ExitStack, *, live: bool
 ) -> Iterator[_Result]:
     for path in paths:
-        package = None if str(path) == "-" else find_package(path, stack)
+        package = None if path == STDIN else find_package(path, stack)
         if package is not None:
             yield _packaged(given, package, options, live=live)
             continue
-        for source, payload in _documents([path]):
-            if _describes_application(payload):
-                folder = None if str(path) == "-" else path if path.is_dir() else path.parent
-                yield _packaged(given, Package(source, payload, folder), options, live=live)
+        for part in read_parts(path):
+            if describes_application(part.payload):
+                yield _packaged(given, package_of(part), options, line=part.line, live=live)
             else:
-                yield _native(source, payload, options)
+                yield _native(part, options)
 
 
-def _native(source: str, payload: bytes, options: MargoOptions | None = None) -> _Result:
+def package_of(part: Part) -> Package:
+    """The package whose description stands in a file by itself."""
+    return Package(part.file, part.payload, None if part.file == "standard input" else part.folder)
+
+
+def _native(part: Part, options: MargoOptions) -> _Result:
     """A spec, or a Margo deployment; for the latter ``options`` may say the name, and the devices if it does not."""
     try:
-        payload, document = read_given(payload, options or MargoOptions())
+        payload, document = read_given(part.payload, options)
     except ContractError as error:
-        return None, [f"{source}: {reason}" for reason in error.reasons]
-    remark(source, document.warnings)
-    return SpecFile(source, payload, document.spec, document.warnings, margo=document.margo), []
+        return None, located(part.file, part.line, part.payload, error.reasons)
+    remark(part.source, document.warnings)
+    return SpecFile(
+        part.source, payload, document.spec, document.warnings,
+        margo=document.margo, folder=part.folder, targeted=payload != part.payload,
+    ), []  # fmt: skip
 
 
-def _packaged(given: Given, package: Package, options: MargoOptions, *, live: bool) -> _Result:
+def _packaged(given: Given, package: Package, options: MargoOptions, *, live: bool, line: int = 1) -> _Result:
     try:
         spec, payload, warnings = spec_from(given, package, options, live=live)
     except ContractError as error:
-        lines = [f"{package.source}: {reason}" for reason in error.reasons]
+        lines = located(package.source, line, package.content, error.reasons)
         if b"{{" in package.content and any(reason.code in ("bad-key", "malformed") for reason in error.reasons):
             lines.append(f"{package.source}: it holds '{{{{ }}}}': it may be a template that must be filled in first")
         return None, lines
     remark(package.source, warnings)
-    return SpecFile(package.source, payload, spec, warnings, package=True), []
+    return SpecFile(package.source, payload, spec, warnings, package=True, targeted=bool(options.devices)), []
 
 
 def remark(source: str, warnings: Sequence[Reason]) -> None:
@@ -128,7 +156,7 @@ def remark(source: str, warnings: Sequence[Reason]) -> None:
         note(f"{source}: and {len(warnings) - _REMARKS} more warnings; 'fleetbus validate' shows them all")
 
 
-def _describes_application(payload: bytes) -> bool:
+def describes_application(payload: bytes) -> bool:
     """Whether the document is the description of an application package, as far as its words tell before parsing."""
     if b"deploymentProfiles" not in payload and not _OLD_KIND.search(payload):
         return False
@@ -155,60 +183,3 @@ def _checked(paths: Sequence[Path], results: Iterable[_Result]) -> list[SpecFile
     if not found:
         raise CliError(Exit.USAGE, f"no deployment spec in {', '.join(str(path) for path in paths)}")
     return found
-
-
-def split_documents(content: bytes) -> list[tuple[int, bytes]]:
-    """The YAML documents in a file as (first line, bytes); a file with only one is returned whole.
-
-    A ``---`` at the start of a line always ends a document in YAML, inside a block of text too.
-    """
-    starts = [0, *(match.start() for match in _SEPARATOR.finditer(content))]
-    parts = [
-        (content.count(b"\n", 0, start) + 1, content[start:end])
-        for start, end in zip(starts, [*starts[1:], len(content)], strict=True)
-    ]
-    parts = [(line, part) for line, part in parts if _has_content(part)]
-    return [(1, content)] if len(parts) <= 1 else parts
-
-
-def _has_content(part: bytes) -> bool:
-    """Whether there is more than comments and the separator, whose own line may carry content."""
-    body = _SEPARATOR.sub(b"", part, count=1) if part.startswith(b"---") else part
-    return any(line.strip() and not line.lstrip().startswith(b"#") for line in body.splitlines())
-
-
-def _documents(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
-    for path in paths:
-        for source, content in read_files(path):
-            parts = split_documents(content)
-            for line, part in parts:
-                yield (source if len(parts) == 1 else f"{source} (document from line {line})"), part
-
-
-def read_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The files of a path as (name, content): of a folder its documents, of an application package its description.
-
-    Raises ``CliError`` (usage) for what cannot be read.
-    """
-    if str(path) == "-":
-        yield "standard input", sys.stdin.buffer.read()
-        return
-    with ExitStack() as stack:
-        package = find_package(path, stack)
-    if package is not None:
-        yield package.source, package.content
-    elif path.is_dir():
-        files = sorted(item for item in path.iterdir() if item.suffix in _SUFFIXES and item.is_file())
-        if not files:
-            raise CliError(Exit.USAGE, f"{path} holds no *.yaml, *.yml or *.json file")
-        for file in files:
-            yield str(file), _read(file)
-    else:
-        yield str(path), _read(path)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CliError(Exit.USAGE, f"cannot read {path}: {error.strerror}") from error

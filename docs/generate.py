@@ -14,6 +14,7 @@ from pathlib import Path
 from cli.reference import page as cli_page
 from cli.schemas import schema_files
 from topics.acl import mosquitto_acl
+from topics.eligibility import subject
 from topics.lifecycle import MEANING, TRANSITIONS, State, targets
 from topics.tables import topic_table_markdown
 
@@ -39,6 +40,12 @@ def lifecycle_diagram() -> str:
     return "\n".join(lines) + "\n"
 
 
+def property_table() -> str:
+    """The properties that expressions point to, out of the module that makes them."""
+    text = subject.__doc__ or ""
+    return text.partition("<!-- property-table -->\n")[2].partition("<!-- end -->")[0]
+
+
 def lifecycle_table() -> str:
     """Every state with its meaning and where it leads."""
     lines = ["| state | a deployment is here when | leads to |", "| --- | --- | --- |"]
@@ -50,6 +57,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "topic-table": topic_table_markdown,
     "lifecycle-diagram": lifecycle_diagram,
     "lifecycle-table": lifecycle_table,
+    "property-table": property_table,
 }
 
 FILES: dict[str, Callable[[], str]] = {

@@ -89,17 +89,17 @@ def device_probe(config: Config, applier: port.Applier) -> DeviceProbe:
         __version__,
         runtimes=RuntimeSources(kubeconfig=config.kubeconfig),
         log=log,
-        correct=_correction(config.capabilities, log) if config.capabilities else as_measured,
+        correct=_correction(config.capabilities, config.settings.device, log) if config.capabilities else as_measured,
     )
 
 
-def _correction(path: Path, log: EventLog) -> Correction:
+def _correction(path: Path, device: str, log: EventLog) -> Correction:
     # Imported only here: most devices have no such file, and its models cost memory.
     from edge_agent.adapters.operators_file import OperatorsFile
     from edge_agent.capabilities_file import CapabilitiesFileError
 
     try:
-        return OperatorsFile(path, log).correct
+        return OperatorsFile(path, device, log).correct
     except CapabilitiesFileError as error:
         raise OptionError(f"--capabilities {error}") from error
 

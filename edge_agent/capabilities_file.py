@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from edge_agent.probe.source import open_file
 from topics.codec import check_depth, check_size, parse_json
 from topics.documents.base import Document, Int64, as_contract_error
 from topics.documents.device import Capabilities, Cpu, Forbidden, Interface, Peripheral, Policy, Runtime, Volume
@@ -124,10 +125,13 @@ class CapabilitiesOverlay(Document):
         return Capabilities.model_validate(merged)
 
 
-def read_overlay(path: Path) -> tuple[bytes, CapabilitiesOverlay]:
-    """The bytes of the file and what they say. Raises ``CapabilitiesFileError``."""
+def read_overlay(path: Path, device: str = "") -> tuple[bytes, CapabilitiesOverlay]:
+    """The bytes of the file and what they say of the device. Raises ``CapabilitiesFileError``."""
     content = _content(path)
-    return content, _overlay(path, content)
+    overlay = _overlay(path, content)
+    if device and overlay.override.gateway == device:
+        raise CapabilitiesFileError(f"{path}: override.gateway: {device} is this device itself")
+    return content, overlay
 
 
 def _overlay(path: Path, content: bytes) -> CapabilitiesOverlay:
@@ -148,10 +152,24 @@ def _overlay(path: Path, content: bytes) -> CapabilitiesOverlay:
 
 def _content(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(LARGEST_BYTES + 1)
+        with open_file(path) as file:
+            content = file.read(LARGEST_BYTES + 1)
     except OSError as error:
         raise CapabilitiesFileError(f"{path}: {error.strerror}") from error
+    if not content or content.isspace():
+        # An editor or a full disk leaves such a file for a moment: all that was said must not be gone for it.
+        raise CapabilitiesFileError(f"{path}: it is empty; write {{}} into it if it should say nothing")
+    return content
+
+
+_MOST_DOTS = 300
+"""Of one line of TOML. A key of 30,000 names and dots, which fits the file, takes ``tomllib`` a minute."""
+
+
+def _check_dots(text: str) -> None:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") > _MOST_DOTS:
+            raise ValueError(f"line {number} holds more than {_MOST_DOTS} dots: no key is nested so deeply")
 
 
 def _document(path: Path, text: str) -> Any:
@@ -159,6 +177,7 @@ def _document(path: Path, text: str) -> Any:
         case ".json":
             return parse_json(text)
         case ".toml":
+            _check_dots(text)
             return tomllib.loads(text)
         case ".yaml" | ".yml":
             try:

@@ -8,6 +8,8 @@ from edge_agent.decide_work import configure
 from edge_agent.draft import Draft
 from edge_agent.happenings import CommandReceived, PublishStatus, RememberCommand, ReplayEvents
 from edge_agent.model import Plan, waiting
+from edge_agent.plan import promised
+from topics.allocation import Share, shortages
 from topics.documents.command import Action, Command, CommandOutcome
 from topics.documents.status import Failure
 from topics.lifecycle import State, Trigger
@@ -91,12 +93,24 @@ def _retry(draft: Draft) -> str:
 def _roll_back(draft: Draft, command: Command) -> str:
     record = draft.record
     target = _target(draft)
+    more = _beyond(target.share, promised(record))
+    if missing := shortages(more, draft.context.others):
+        raise _RefusedError("; ".join(reason.message for reason in missing))
     cause = Failure(
         stage=record.state, code="rolled-back", retryable=False, generation=record.current.generation,
         message=f"rolled back by command {command.id}; retry it or publish a new generation",
     )  # fmt: skip
     draft.roll_back(target, cause)
     return f"generation {target.generation} is being restored"
+
+
+def _beyond(wanted: Share, held: Share) -> Share:
+    """Of each resource what is wanted, if that is more than is held already; else nothing."""
+    return Share(
+        cpu=wanted.cpu if wanted.cpu > held.cpu else 0,
+        memory=wanted.memory if wanted.memory > held.memory else 0,
+        storage=wanted.storage if wanted.storage > held.storage else 0,
+    )
 
 
 def _target(draft: Draft) -> Plan:

@@ -159,7 +159,7 @@ def _deployed(draft: Draft) -> None:
 
 def _removed(draft: Draft) -> None:
     desired = draft.record.desired
-    draft.change(deployed=None, previous=None, failure=None, cause=None, components=(), attempt=1)
+    draft.change(deployed=None, previous=None, failure=None, cause=None, components=(), attempt=1, begun=False)
     if desired.remove:
         draft.change(current=desired)
     draft.move(Trigger.GONE)

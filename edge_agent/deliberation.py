@@ -29,8 +29,9 @@ from edge_agent.model import Deployment, Step
 from edge_agent.plan import promised
 from edge_agent.ports import Batch, Clock, Journal, Outgoing
 from edge_agent.reports import Reports
-from topics.allocation import NOTHING, Holdings, Share
+from topics.allocation import NOTHING, Holdings, Share, capacity_of
 from topics.documents.command import Action
+from topics.documents.device import Capabilities
 from topics.lifecycle import State
 from topics.program import failpoints
 from topics.program.logs import EventLog
@@ -69,6 +70,7 @@ class Deliberation:
             health_seconds=policy.health_seconds, stable_seconds=policy.stable_seconds,
         )  # fmt: skip
         self.capacity = NOTHING
+        self.runtimes = journal.runtimes()
         self.records: dict[str, Deployment] = journal.load()
         self._batch = Batch()
         self._effects: list[tuple[str, Effect]] = []
@@ -85,6 +87,12 @@ class Deliberation:
         self._keep(name, record, decision)
         for effect in decision.effects:
             self._gather(name, effect)
+
+    def describe(self, capabilities: Capabilities) -> None:
+        """What the device is from now on; its runtimes are remembered beyond the process."""
+        self.capacity = capacity_of(capabilities)
+        self.runtimes = frozenset(runtime.name for runtime in capabilities.runtimes)
+        self._batch.runtimes = self.runtimes
 
     def publish(self, message: Outgoing) -> None:
         """Put a message into the outbox with this transaction."""
@@ -186,7 +194,7 @@ class Deliberation:
 
     def _context_for(self, name: str, record: Deployment | None, event: Event) -> Context:
         context = replace(self._context, jitter=self._jitter())
-        if isinstance(event, WorkDone) and record is not None and record.work and record.work.step is Step.CHECK:
+        if record is not None and _asks_for_room(record, event):
             others = {other: share for other, share in self.promises() if other != name}
             return replace(context, others=Holdings(self.capacity, others))
         return context
@@ -197,3 +205,10 @@ class Deliberation:
             return replace(event, oldest=self._journal.oldest_transition(name))
         just_now = any(known == name and outcome.id == command.id for known, outcome in self._batch.commands)
         return replace(event, handled=just_now or self._journal.was_handled(name, command.id))
+
+
+def _asks_for_room(record: Deployment, event: Event) -> bool:
+    """Whether the event may make the deployment hold more of the device."""
+    if isinstance(event, CommandReceived):
+        return event.command.action is Action.ROLLBACK
+    return isinstance(event, WorkDone) and record.work is not None and record.work.step is Step.CHECK

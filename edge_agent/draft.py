@@ -61,7 +61,8 @@ class Draft:
     def start(self, step: Step, component: str | None = None) -> None:
         """Start a step of the current plan; the number it gets makes every older result stale."""
         work = Work(self.record.works + 1, step, component)
-        self.change(work=work, works=work.number)
+        applies = step in (Step.INITIALIZE, Step.APPLY)
+        self.change(work=work, works=work.number, begun=self.record.begun or applies)
         self.effect(StartWork(work, self.record.current.generation))
 
     def stop_work(self) -> None:
@@ -114,4 +115,6 @@ class Draft:
 
 def _shown(record: Deployment) -> Deployment:
     """The record without what a status does not show."""
-    return replace(record, work=None, works=0, heals=0, cause=None, previous=None, activated=False, cleared=False)
+    return replace(
+        record, work=None, works=0, heals=0, cause=None, previous=None, begun=False, activated=False, cleared=False
+    )

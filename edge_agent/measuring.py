@@ -7,12 +7,13 @@ is under way, whatever the number of questions.
 from __future__ import annotations
 
 from edge_agent.deliberation import Deliberation
-from edge_agent.incoming import BadQuestion, Question
+from edge_agent.incoming import BadQuestion, read_question
 from edge_agent.performer import NotProbed, Performer, Probed
 from edge_agent.ports import Clock
 from edge_agent.reports import Reports
-from topics.allocation import Share, capacity_of, left_of
+from topics.allocation import Share, left_of
 from topics.documents.device import Capabilities
+from topics.errors import ContractError
 from topics.program.logs import EventLog
 from topics.transport.port import Bus
 
@@ -26,6 +27,10 @@ further pause is twice as long, up to the period that was set."""
 SPACING_SECONDS = 1.0
 """The least time between the starts of two measurements: programs are started for each, and nobody who asks
 again and again may take the device's processor."""
+
+LONGEST_SECONDS = 60.0
+"""After how long a measurement counts as stuck: no source of it takes a third of that, but a read of a dead
+network disk or a broken driver never ends. Whoever asks is told so; there is no second one beside it."""
 
 MOST_WAITING = 32
 """Questions that wait for one measurement; further ones are told to come again."""
@@ -52,42 +57,43 @@ class Measuring:
         self._bus = bus
         self._clock = clock
         self._log = log
-        self._measured_at = clock.monotonic()
-        self._told = performer.capabilities
+        self._measured_at = 0.0
+        self._told: Capabilities | None = None  # until the first measurement is done
         self._running = False
-        self._pause = min(SOON_SECONDS, probe_seconds)
-        self._next_regular = self._measured_at + self._pause
-        self._earliest = 0.0
+        self._pause = min(SOON_SECONDS, probe_seconds) / 2  # doubled when the first one starts
+        self._next_regular = self._earliest = self._began = clock.monotonic()
         self._in_doubt = False
         self._waiting: list[str] = []  # for the next measurement
         self._asked: list[str] = []  # for the one under way
         self._answers: list[tuple[str, str]] = []  # question and problem, empty if there is none
         self._left: tuple[Share, tuple[tuple[str, Share], ...]] | None = None
         self._next_left = 0.0
-        minds.capacity = capacity_of(self._told)
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What was last told, and is believed."""
-        return self._told
 
     def next_due(self) -> float:
         """When ``tick`` has something to do (monotonic seconds)."""
-        if self._running:
-            return self._next_left or float("inf")
-        wanted = self._earliest if self._waiting else max(self._next_regular, self._earliest)
-        return min(wanted, self._next_left) if self._next_left else wanted
+        wanted = self._next_left or float("inf")
+        if not self._running:
+            return min(wanted, self._earliest if self._waiting else max(self._next_regular, self._earliest))
+        return min(wanted, self._began + LONGEST_SECONDS) if self._asked or self._waiting else wanted
 
     def greet(self) -> None:
         """A new session: the broker may have lost what was told."""
-        self._minds.publish(self._reports.capabilities(self._told))
+        if self._told is not None:
+            self._minds.publish(self._reports.capabilities(self._told))
         self._left = None
 
-    def ask(self, question: Question | BadQuestion) -> None:
-        """A question came in; its answer follows the next measurement that starts."""
+    def hear(self, payload: bytes, *, stored: bool) -> None:
+        """A question came in; its answer follows the next measurement that starts.
+
+        Raises ``ContractError`` for one that nobody can be answered for: no id can be read in it, or it is a
+        stored one, which would be asked again with every connection when who wanted to know is long gone.
+        """
+        if stored:
+            raise ContractError.because("stored-question", "it is stored: publish questions without retain")
+        question = read_question(payload)
         name = question.id
         if isinstance(question, BadQuestion):
-            self._log.warning("question not understood", query=name, reason=question.problem)
+            self._log.debug("question not understood", query=name, reason=question.problem)
             self._answers.append((name, question.problem))
         elif name in self._waiting:
             self._log.debug("question is waiting already", query=name)
@@ -101,11 +107,16 @@ class Measuring:
         if not self._running and now >= self._earliest and (self._waiting or now >= self._next_regular):
             self._asked, self._waiting = self._waiting, []
             self._running = True
+            self._began = now
             self._earliest = now + SPACING_SECONDS
             if now >= self._next_regular:
                 self._pause = min(2 * self._pause, self._probe_seconds)
             self._next_regular = now + self._pause
             self._performer.probe()
+        if self._running and now >= self._began + LONGEST_SECONDS:
+            self._asked += self._waiting
+            self._waiting = []
+            self._finish(f"a measurement has been under way for {now - self._began:.0f} s and does not end")
         self._publish_left(now)
 
     def probed(self, news: Probed) -> None:
@@ -129,32 +140,34 @@ class Measuring:
         answers, self._answers = self._answers, []
         for name, problem in answers:
             if self._bus.connected:  # else nobody waits any more
-                topic, payload = self._reports.answer_problem(name, problem) if problem else self._answer(name)
+                topic, payload = (
+                    self._answer(name, self._told)
+                    if self._told is not None and not problem
+                    else self._reports.answer_problem(name, problem)
+                )
                 self._bus.publish(topic, payload, qos=0, retain=False, token=0)
 
     def _is_doubtful(self, found: Capabilities) -> bool:
         """Whether a runtime that was there is missing for the first time.
 
-        It may just be starting again, and a deployment must not be moved away for that. Who asked is told
+        It may just be starting again, perhaps with the whole device, and a deployment must not be moved away for that. Who asked is told
         the plain truth at once.
         """
-        gone = {runtime.name for runtime in self._told.runtimes} - {runtime.name for runtime in found.runtimes}
+        gone = self._minds.runtimes - {runtime.name for runtime in found.runtimes}
         self._in_doubt = bool(gone) and not self._in_doubt and not self._asked
         return self._in_doubt
 
     def _learn(self, found: Capabilities) -> None:
-        self._performer.capabilities = found
-        if _same(found, self._told):
-            self._told = found
-            return
-        self._told = found
-        self._minds.capacity = capacity_of(found)
-        self._left = None
-        self._log.info("capabilities changed")
-        self._minds.publish(self._reports.capabilities(found))
+        before, self._told = self._told, found
+        if before is None or not _same(found, before):
+            self._minds.describe(found)
+            self._left = None
+            self._log.info("capabilities changed" if before else "capabilities are known")
+            self._minds.publish(self._reports.capabilities(found))
+        self._performer.learn(found)
 
     def _publish_left(self, now: float) -> None:
-        if not (self._left is None or self._minds.changed_records or self._next_left):
+        if self._told is None or not (self._left is None or self._minds.changed_records or self._next_left):
             return
         current = self._what_is_left()
         if current == self._left:
@@ -170,9 +183,9 @@ class Measuring:
         promises = self._minds.promises()
         return left_of(self._minds.capacity, (share for _, share in promises)), promises
 
-    def _answer(self, name: str) -> tuple[str, bytes]:
+    def _answer(self, name: str, told: Capabilities) -> tuple[str, bytes]:
         age = max(0.0, self._clock.monotonic() - self._measured_at)
-        return self._reports.answer(name, self._told, *self._what_is_left(), age)
+        return self._reports.answer(name, told, *self._what_is_left(), age)
 
     def _finish(self, problem: str) -> None:
         self._answers.extend((name, problem) for name in self._asked)

@@ -74,6 +74,7 @@ class Deployment:
     - ``attempt`` counts tries of the current stage's generation, ``heals`` repairs without a calm while;
     - ``failure`` is shown; ``cause`` is why an older generation was restored, and is shown again once
       it is; ``refusal`` is why the newest message on the manifest topic was not taken;
+    - ``begun``: something of it may be at work on the device, for something was applied and not removed since;
     - ``activated``: the activation of ``current`` was given or never needed;
     - ``cleared``: removed, confirmed, and kept only so that stale manifests stay ignored.
     """
@@ -94,6 +95,7 @@ class Deployment:
     refusal: Failure | None = None
     held: str | None = None
     components: tuple[ComponentStatus, ...] = ()
+    begun: bool = False
     activated: bool = False
     cleared: bool = False
     commands: tuple[CommandOutcome, ...] = ()

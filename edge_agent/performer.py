@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from edge_agent.appliers.port import Applier, ApplyError, CancelCheck
 from edge_agent.happenings import CheckHealth, Event, StartWork
+from edge_agent.model import Step
 from edge_agent.ports import Clock, Executor, Probe
 from edge_agent.work import look, perform, suits_device
 from topics.documents.device import Capabilities
@@ -74,7 +76,7 @@ News: TypeAlias = Happened | Noticed | Progressed | Probed | NotProbed
 
 
 class Performer:
-    """Gives jobs to the executor. ``capabilities`` is what checks are made against."""
+    """Gives jobs to the executor. Checks wait until the device is known (``learn``)."""
 
     def __init__(
         self,
@@ -93,11 +95,22 @@ class Performer:
         self._clock = clock
         self._log = log
         self._looks: set[str] = set()
-        self.capabilities: Capabilities = self._measure()
+        self._capabilities: Capabilities | None = None
+        self._held: dict[str, Callable[[], None]] = {}
 
-    def start(self, name: str, effect: StartWork, payload: bytes, *, runs_already: bool) -> None:
-        """Do a step. ``runs_already``: an older generation of the deployment has its share of the device."""
-        capabilities = self.capabilities
+    def learn(self, capabilities: Capabilities) -> None:
+        """What the device is from now on; checks that waited for the first measurement are made."""
+        self._capabilities = capabilities
+        held, self._held = self._held, {}
+        for start in held.values():
+            start()
+
+    def start(self, name: str, effect: StartWork, payload: bytes, *, at_work: bool) -> None:
+        """Do a step. ``at_work``: something of the deployment may be at work on the device, and uses its share."""
+        capabilities = self._capabilities
+        if capabilities is None and effect.work.step is Step.CHECK:
+            self._held[name] = partial(self.start, name, effect, payload, at_work=at_work)
+            return
         last = [0.0]
 
         def progress(component: str, done: int, total: int | None) -> None:
@@ -108,7 +121,8 @@ class Performer:
                 self._report(Progressed(name, effect.generation, component, done, total))
 
         def suits(manifest: Manifest) -> None:
-            suits_device(manifest, capabilities, None if runs_already else self._probe.free())
+            assert capabilities is not None, "only a check asks, and it is held until they are known"
+            suits_device(manifest, capabilities, None if at_work else self._probe.free(capabilities))
 
         def job(cancelled: CancelCheck) -> None:
             event = perform(
@@ -146,6 +160,7 @@ class Performer:
         self._applier.watch(lambda name: self._report(Noticed(name)))
 
     def cancel(self, name: str) -> None:
+        self._held.pop(name, None)
         self._executor.cancel((name,))
 
     def probe(self) -> None:

@@ -39,7 +39,8 @@ class OutboxRow:
 
 @dataclass(slots=True)
 class Batch:
-    """Everything that one transaction writes. Keys of the transitions are (deployment, sequence)."""
+    """Everything that one transaction writes. Keys of the transitions are (deployment, sequence); ``runtimes``
+    are the names of those that were told of the device, ``None`` for no change."""
 
     records: dict[str, Deployment] = field(default_factory=dict)
     manifests: list[tuple[str, StoreManifest]] = field(default_factory=list)
@@ -48,6 +49,7 @@ class Batch:
     outgoing: list[Outgoing] = field(default_factory=list)
     delivered: list[int] = field(default_factory=list)
     commands: list[tuple[str, CommandOutcome]] = field(default_factory=list)
+    runtimes: frozenset[str] | None = None
 
     def __bool__(self) -> bool:
         return bool(
@@ -58,6 +60,7 @@ class Batch:
             or self.outgoing
             or self.delivered
             or self.commands
+            or self.runtimes is not None
         )
 
 
@@ -94,6 +97,9 @@ class Journal(Protocol):
     def was_handled(self, deployment: str, command_id: str) -> bool:
         """Whether the outcome of this command is remembered."""
 
+    def runtimes(self) -> frozenset[str]:
+        """The names of the runtimes that were last told of the device; none if nothing was."""
+
     def outbox(self, after: int, most: int) -> list[OutboxRow]:
         """Up to ``most`` messages with numbers over ``after``, in order."""
 
@@ -117,8 +123,9 @@ class Probe(Protocol):
 
     def capabilities(self) -> Capabilities: ...
 
-    def free(self) -> Share:
-        """Memory and storage that nobody uses now (``cpu`` is not measured and 0)."""
+    def free(self, capabilities: Capabilities) -> Share:
+        """Memory, and storage of the volume that is promised from, that nobody uses now (``cpu`` is not
+        measured and 0). ``capabilities`` are what was last told of the device."""
 
 
 class Executor(Protocol):

@@ -25,7 +25,7 @@ from edge_agent.happenings import (
     TimerDue,
     TimerKind,
 )
-from edge_agent.incoming import read, read_question
+from edge_agent.incoming import read
 from edge_agent.measuring import Measuring
 from edge_agent.model import Deployment, Step
 from edge_agent.outbox import OutboxPump
@@ -44,6 +44,7 @@ from topics.transport.port import Bus, BusEvent, Connected, Delivered, Disconnec
 
 BATCH = 500
 CHECK_SECONDS = 1.0
+COMPLAIN_SECONDS = 1.0
 FLUSH_SECONDS = 0.25
 """How long a delivered message may stay in the outbox: a kill in between sends it once more."""
 FLUSH_MANY = 100
@@ -98,8 +99,8 @@ class AgentService:
         self._question_topic = topics.topic(channels.QUERY, device=settings.device)
         self._stopping = False
         self._offline_because = ""
-        self._next_check = 0.0
-        self._next_heartbeat = 0.0
+        self._next_check = self._next_heartbeat = 0.0
+        self._next_complaint, self._not_complained = 0.0, 0
         self._flush_at: float | None = None
         reports.epoch = journal.boot * SESSIONS_PER_BOOT
 
@@ -115,6 +116,7 @@ class AgentService:
         self._log.info("started", version=__version__, boot=self._journal.boot, deployments=len(self.records))
         for name in list(self.records):
             self._minds.consider(name, Resumed())
+        self._measuring.tick(self._clock.monotonic())
         self._perform(self._commit([]))
         self._performer.watch()
         self._bus.start()
@@ -146,7 +148,7 @@ class AgentService:
 
     def next_due(self) -> float:
         """When ``step`` has something to do even if nothing comes in (monotonic seconds)."""
-        at = [self._next_check, self._timers.next(), self._flush_at, self._measuring.next_due()]
+        at = (self._next_check, self._timers.next(), self._flush_at, self._measuring.next_due())
         return min(time for time in at if time is not None)
 
     def step(self, timeout: float) -> None:
@@ -199,20 +201,22 @@ class AgentService:
     def _read(self, message: Received) -> None:
         try:
             if message.topic == self._question_topic:
-                self._read_question(message)
+                self._measuring.hear(message.payload, stored=message.retain)
                 return
             name, event = read(self._topics, self._settings.device, message.topic, message.payload)
         except ContractError as error:
-            self._log.warning("message dropped", topic=message.topic, reason=str(error))
+            self._complain(message.topic, str(error))
             return
         self._minds.consider(name, event)
 
-    def _read_question(self, message: Received) -> None:
-        if message.retain:
-            # It would be asked again with every connection, and who wanted to know is long gone.
-            self._log.warning("stored question ignored: publish questions without retain", topic=message.topic)
-        else:
-            self._measuring.ask(read_question(message.payload))
+    def _complain(self, topic: str, reason: str) -> None:
+        """At most once a second: nobody who publishes rubbish may fill the device's log."""
+        now = self._clock.monotonic()
+        if now < self._next_complaint:
+            self._not_complained += 1
+            return
+        self._log.warning("message dropped", topic=topic, reason=reason, more_before=self._not_complained)
+        self._next_complaint, self._not_complained = now + COMPLAIN_SECONDS, 0
 
     def _greet(self, session: Connected) -> None:
         """A new session: the broker may have lost everything, so everything is said again."""
@@ -258,20 +262,16 @@ class AgentService:
                     self._performer.discard(name, effect.generation)
                 case StartWork():
                     self._start_work(name, effect)
-                case CheckHealth():
-                    if self._still(name, effect.generation):
-                        payload = self._journal.manifest(name, effect.generation)
-                        self._performer.check_health(name, effect, payload)
+                case CheckHealth() if effect.generation in self.records[name].kept_generations:
+                    payload = self._journal.manifest(name, effect.generation)
+                    self._performer.check_health(name, effect, payload)
 
     def _start_work(self, name: str, effect: StartWork) -> None:
         record = self.records[name]
         if record.work != effect.work:
             return  # superseded within the same batch
         payload = b"" if effect.work.step is Step.REMOVE else self._journal.manifest(name, effect.generation)
-        self._performer.start(name, effect, payload, runs_already=record.deployed is not None)
-
-    def _still(self, name: str, generation: int) -> bool:
-        return generation in self.records[name].kept_generations
+        self._performer.start(name, effect, payload, at_work=record.begun)
 
     def _publish_presence(self) -> None:
         """Past the outbox: an old presence is worth nothing."""

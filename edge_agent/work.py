@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from edge_agent.appliers.port import Applier, ApplyError, CancelCheck, ProgressReport
 from edge_agent.happenings import CheckHealth, Finding, HealthReported, HealthUnknown, WorkDone, WorkFailed
 from edge_agent.model import Step, Work
-from topics.allocation import Holdings, Share, share_of, shortages
+from topics.allocation import Holdings, Share, images_of, share_of, shortages
 from topics.codec import decode
 from topics.documents.device import Capabilities
 from topics.documents.manifest import Manifest
@@ -73,8 +73,9 @@ def look(asked: CheckHealth, payload: bytes, applier: Applier, log: EventLog) ->
 def suits_device(manifest: Manifest, capabilities: Capabilities, free: Share | None) -> None:
     """Raise ``ApplyError`` if the device cannot take the manifest.
 
-    ``free`` is what is unused now, ``None`` where an older generation of the deployment runs already:
-    what that one uses is its own.
+    ``free`` is what is unused now, ``None`` where something of the deployment may be at work already (an
+    older generation, or an earlier try): what that uses is its own. Room for images is promised and not looked
+    for here: some of them may be on the device already.
     """
     types = {component.type for component in manifest.components}
     reasons = (*unmet(manifest.requirements, capabilities), *unsupported(types, capabilities))
@@ -84,7 +85,8 @@ def suits_device(manifest: Manifest, capabilities: Capabilities, free: Share | N
         raise ApplyError(reasons[0].code, _sentences(reasons), retryable=False)
     if free is not None:
         needed = share_of(manifest.requirements)
-        missing = shortages(Share(memory=needed.memory, storage=needed.storage), Holdings(free))
+        unused = Share(memory=needed.memory, storage=needed.storage - images_of(manifest.requirements))
+        missing = shortages(unused, Holdings(free))
         if missing:
             phrases = (f"needs {short.required} {_resource(short)}, {short.available} is unused" for short in missing)
             raise ApplyError("insufficient", f"{'; '.join(phrases)} on this device now", retryable=True)

@@ -59,6 +59,7 @@ def aggregate(fleet: Fleet, spec: SpecRecord) -> AggregateStatus:
         generation=spec.generation,
         phase=phase,
         message=message,
+        paused=spec.paused,
         total=len(deployments),
         counts=dict(sorted(counts.items())),
         devices=tuple(_summary(fleet, record, room) for record in listed[:MOST_DEVICES]),

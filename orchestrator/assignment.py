@@ -87,10 +87,10 @@ def adopt(
         if known is None:
             known = DeploymentRecord(spec.name, device)
         elif known.removing:
-            known = replace(known, removing=False, desired_generation=0, desired_digest="")
+            known = known._replace(removing=False, desired_generation=0, desired_digest="")
         reserved = larger_of((known.reserved, needed)) if known.reserved else needed
         decision.records.append(
-            replace(known, assignment=Assignment(spec.generation, chosen[device], known.assignment.share, reserved))
+            known._replace(assignment=Assignment(spec.generation, chosen[device], known.assignment.share, reserved))
         )
         lacking.append(device)
     ask_for(spec, lacking, decision)
@@ -130,7 +130,7 @@ def settled(record: DeploymentRecord, *, deployed: bool) -> DeploymentRecord:
         return record
     if not record.generation == record.desired_generation == given.generation:
         return record
-    return replace(record, assignment=replace(given, reserved=given.share))
+    return record._replace(assignment=replace(given, reserved=given.share))
 
 
 def _withdraw(current: Mapping[str, DeploymentRecord], placement: Placement, decision: Decision) -> None:
@@ -139,5 +139,5 @@ def _withdraw(current: Mapping[str, DeploymentRecord], placement: Placement, dec
     for device in placement.refused.keys() - placement.leaving:
         known = current.get(device)
         if known is not None and not known.removing and known.assigned > known.desired_generation:
-            record = replace(known, assignment=replace(known.assignment, generation=known.desired_generation))
+            record = known._replace(assignment=replace(known.assignment, generation=known.desired_generation))
             decision.records.append(settled(record, deployed=record.state is State.DEPLOYED))

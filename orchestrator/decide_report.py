@@ -32,14 +32,13 @@ def decide_event(fleet: Fleet, event: TransitionEvent, context: Context) -> Deci
         decision.note("anomaly", warning=True, deployment=known.name, device=known.device, what=anomaly)
     decision.transitions.append(Transition(event, event.journal, context.wall, legal))
     sequence, ahead = _advance(known.event_sequence, (*known.ahead, event.sequence))
-    record = replace(known, event_sequence=sequence, ahead=ahead, anomaly=anomaly, journal=event.journal)
+    record = known._replace(event_sequence=sequence, ahead=ahead, anomaly=anomaly, journal=event.journal)
     if sequence == event.sequence:
-        record = replace(record, last_target=event.target)
+        record = record._replace(last_target=event.target)
     elif sequence > event.sequence:
-        record = replace(record, last_target=None)  # a gap was closed; the newest target is not in this event
+        record = record._replace(last_target=None)  # a gap was closed; the newest target is not in this event
     if event.sequence > known.sequence:
-        record = replace(
-            record,
+        record = record._replace(
             sequence=event.sequence,
             state=event.target,
             generation=event.generation,
@@ -86,8 +85,7 @@ def decide_status(fleet: Fleet, status: DeploymentStatus, context: Context) -> D
     if status.sequence < known.sequence:
         return decision
     spec = fleet.specs.get(status.deployment)
-    record = replace(
-        known,
+    record = known._replace(
         state=status.state,
         generation=status.generation,
         deployed_generation=status.deployed_generation,
@@ -125,7 +123,7 @@ def decide_gap(fleet: Fleet, due: GapDue, context: Context) -> Decision:
     lost = known.sequence - known.event_sequence - len(known.ahead)
     missing = f"{lost} transitions from {first} to {last} are lost: the device no longer has them"
     decision.note("transitions lost", warning=True, deployment=due.name, device=due.device, what=missing)
-    record = replace(known, event_sequence=known.sequence, ahead=(), last_target=None, anomaly=missing)
+    record = known._replace(event_sequence=known.sequence, ahead=(), last_target=None, anomaly=missing)
     _keep(fleet, record, context, decision)
     return decision
 

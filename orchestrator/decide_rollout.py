@@ -42,8 +42,7 @@ def decide_rendered(fleet: Fleet, event: Rendered, context: Context) -> Decision
         publication = outbound.manifest(context, event.name, device, payload)
         decision.publications.append(publication)
         decision.records.append(
-            replace(
-                deployment,
+            deployment._replace(
                 desired_generation=event.generation,
                 desired_digest=publication.digest,
                 assignment=replace(deployment.assignment, share=share),

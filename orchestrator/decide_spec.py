@@ -16,6 +16,7 @@ from topics import channels
 from topics.codec import canonical_json, digest_of
 from topics.documents.spec import DeploymentSpec
 from topics.errors import ContractError, Reason
+from topics.margo import is_margo
 from topics.spec_reader import SpecDocument, read_document
 
 _MOST_TOPIC = 300
@@ -37,7 +38,7 @@ def decide_spec(fleet: Fleet, name: str, payload: bytes, context: Context) -> De
         return again
     try:
         document = read_document(payload, name=name, limit=context.max_payload_bytes)
-        _check_renderers(document.spec, fleet.offers)
+        check_renderers(document.spec, fleet.offers)
     except ContractError as error:
         return _reject(known, name, digest, error.reasons, context)
     return _accept(fleet, known, document, digest, context)
@@ -67,7 +68,7 @@ def _accept(fleet: Fleet, known: SpecRecord | None, document: SpecDocument, dige
             paused=known.paused if known and not known.deleted else False,
             accepted=fleet.accepted + 1,
         )
-    record = replace(record, warnings=document.warnings, margo=document.margo, rejected=False)
+    record = replace(record, warnings=document.warnings, margo=is_margo(spec.metadata.annotations), rejected=False)
     decision.records.append(record)
     if known is not None and known.margo:
         _clear_margo(fleet, known, context, decision, holders=not record.margo)
@@ -165,7 +166,8 @@ def _clear_margo(fleet: Fleet, known: SpecRecord, context: Context, decision: De
             clear_margo(known.name, device, context, decision)
 
 
-def _check_renderers(spec: DeploymentSpec, offers: Offers) -> None:
+def check_renderers(spec: DeploymentSpec, offers: Offers) -> None:
+    """Raise ``ContractError`` for components that no installed renderer takes."""
     reasons = []
     for index, component in enumerate(spec.spec.components):
         reason = unrenderable(component, offers)

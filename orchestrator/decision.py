@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from orchestrator.ledger import has_more
 from orchestrator.model import CommandRecord, DeploymentRecord, DeviceRecord, Fleet, SpecRecord
+from topics.allocation import Share
 from topics.channels import Topics
 from topics.documents.status import TransitionEvent
 from topics.errors import Reason
@@ -180,7 +181,7 @@ class Decision:
     described: list[str] = field(default_factory=list)
     """Devices that say what they are for the first time, or are something else now."""
     replaced: list[str] = field(default_factory=list)
-    """Specs that are to be placed again over all devices."""
+    """Specs that lost one of N devices: others are to be chosen before the transaction ends."""
     answered: set[str] = field(default_factory=set)
     """Specs whose result is to be published at once."""
     restated: set[str] = field(default_factory=set)
@@ -192,37 +193,14 @@ class Decision:
 
 def apply(fleet: Fleet, decision: Decision) -> list[str]:
     """Make a decision's records the newest ones. Returns the devices on which more is left than before."""
-    changed = dict.fromkeys(_promising(fleet, decision))
-    before = {device: fleet.ledger.left(device) for device in changed}
-    for record in decision.records:
-        match record:
-            case DeploymentRecord():
-                fleet.put_deployment(record)
-            case DeviceRecord():
-                fleet.put_device(record)
-            case SpecRecord():
-                fleet.put_spec(record)
-            case CommandRecord():
-                fleet.put_command(record)
-    for name, device in decision.dropped:
-        fleet.drop_deployment(name, device)
-    for outcome in decision.rendered:
-        fleet.unrendered.put(*outcome)
-    for name, refused in decision.placements.items():
-        fleet.refusals.put_spec(name, refused)
-    for name, device, reasons in decision.refusals:
-        fleet.refusals.put(name, device, reasons)
-    return [device for device in changed if has_more(before[device], fleet.ledger.left(device))]
-
-
-def _promising(fleet: Fleet, decision: Decision) -> Iterator[str]:
-    """The devices whose promises or capacity the decision changes."""
+    before: dict[str, Share] = {}  # of the devices whose promises or capacity change
     for record in decision.records:
         match record:
             case DeploymentRecord():
                 known = fleet.deployment(record.name, record.device)
-                if known is not None and known.assignment is not record.assignment:
-                    yield record.device
+                if known is None or known.assignment is not record.assignment:
+                    _note_left(fleet, record.device, before)
+                fleet.put_deployment(record)
             case DeviceRecord():
                 device = fleet.devices.get(record.device)
                 if (
@@ -230,6 +208,24 @@ def _promising(fleet: Fleet, decision: Decision) -> Iterator[str]:
                     or device.promised is not record.promised
                     or device.capabilities is not record.capabilities
                 ):
-                    yield record.device
-    for _, device_id in decision.dropped:
-        yield device_id
+                    _note_left(fleet, record.device, before)
+                fleet.put_device(record)
+            case SpecRecord():
+                fleet.put_spec(record)
+            case CommandRecord():
+                fleet.put_command(record)
+    for name, device_id in decision.dropped:
+        _note_left(fleet, device_id, before)
+        fleet.drop_deployment(name, device_id)
+    for outcome in decision.rendered:
+        fleet.unrendered.put(*outcome)
+    for name, refused in decision.placements.items():
+        fleet.refusals.put_spec(name, refused)
+    for name, device_id, reasons in decision.refusals:
+        fleet.refusals.put(name, device_id, reasons)
+    return [device_id for device_id, left in before.items() if has_more(left, fleet.ledger.left(device_id))]
+
+
+def _note_left(fleet: Fleet, device: str, before: dict[str, Share]) -> None:
+    if device not in before:
+        before[device] = fleet.ledger.left(device)

@@ -16,10 +16,11 @@ from orchestrator.model import Fleet
 
 
 def conclude(fleet: Fleet, decision: Decision, context: Context) -> list[Decision]:
-    """Apply a decision and all that follows from it. Returns what was applied, in order, for one transaction."""
+    """Apply a decision and all that follows from it at once. Returns what was applied, in order, for one transaction,
+    which is to end with ``replace_lost`` for the specs that are named there as ``replaced``."""
     freed = apply(fleet, decision)
     done = [decision]
-    if freed or decision.described or decision.replaced:
+    if freed or decision.described:
         done += _follow(fleet, decision, freed, context)
     for part in done:
         for name in sorted(part.answered):
@@ -29,38 +30,40 @@ def conclude(fleet: Fleet, decision: Decision, context: Context) -> list[Decisio
     return done
 
 
+def replace_lost(fleet: Fleet, names: Iterable[str], context: Context) -> Iterator[Decision]:
+    """Devices were taken off these specs, which want a number of them: others are chosen in their place.
+
+    The choice looks at all devices, so it is made once for all that happened together, and not for each that was lost.
+    """
+    for name in _in_line(fleet, set(names)):
+        spec = fleet.specs[name]
+        if not spec.deleted:
+            decision = Decision(restated={name})
+            place_spec(fleet, spec, context, decision, changed=False)
+            apply(fleet, decision)
+            yield decision
+
+
 def _follow(fleet: Fleet, decision: Decision, freed: list[str], context: Context) -> Iterator[Decision]:
     for device in decision.described:
         subject = fleet.subject(device)
         if subject is not None:
             yield from _place_again(fleet, fleet.concerned_by(subject), device, context)
-    for name in decision.replaced:
-        yield from _replace(fleet, name, context)
     for device in freed:
         if device not in decision.described:
             yield from _place_again(fleet, _waiting_for_room(fleet, device), device, context)
 
 
 def _place_again(fleet: Fleet, names: Iterable[str], device: str, context: Context) -> Iterator[Decision]:
-    def place_in_line(name: str) -> tuple[int, str]:
-        return (fleet.specs[name].accepted, name)
-
-    for name in sorted((name for name in names if name in fleet.specs), key=place_in_line):
+    for name in _in_line(fleet, names):
         again = place_again(fleet, name, device, context)
         apply(fleet, again)
         yield again
-        for other in again.replaced:
-            yield from _replace(fleet, other, context)
 
 
-def _replace(fleet: Fleet, name: str, context: Context) -> Iterator[Decision]:
-    """A device was taken off a spec that wants several: others are chosen in its place."""
-    spec = fleet.specs.get(name)
-    if spec is not None and not spec.deleted:
-        decision = Decision(restated={name})
-        place_spec(fleet, spec, context, decision, changed=False)
-        apply(fleet, decision)
-        yield decision
+def _in_line(fleet: Fleet, names: Iterable[str]) -> list[str]:
+    """The specs in the order in which they were accepted."""
+    return sorted((name for name in names if name in fleet.specs), key=lambda name: (fleet.specs[name].accepted, name))
 
 
 def _waiting_for_room(fleet: Fleet, device: str) -> list[str]:

@@ -1,8 +1,6 @@
-"""The state of a deployment as Margo's own document, for specs that came as a Margo document. Pure."""
+"""The state of a deployment as Margo's own document, for specs that were Margo documents or packages. Pure."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from orchestrator.decision import Context, Publication
 from orchestrator.model import DeploymentRecord, Fleet, SpecRecord
@@ -12,7 +10,7 @@ from topics import channels
 from topics.codec import canonical_json, digest_of
 from topics.documents.status import DeploymentStatus
 from topics.lifecycle import State
-from topics.margo import is_margo, status_manifest
+from topics.margo import status_manifest
 
 
 def publication(context: Context, fleet: Fleet, spec: SpecRecord, device: str) -> Publication | None:
@@ -31,7 +29,7 @@ def publication(context: Context, fleet: Fleet, spec: SpecRecord, device: str) -
 
 def removing(context: Context, fleet: Fleet, spec: SpecRecord, record: DeploymentRecord) -> Publication | None:
     """The last one of a spec that is being deleted: afterwards nobody knows the ids that it carries."""
-    status = _status(replace(record, removing=True), spec)
+    status = _status(record._replace(removing=True), spec)
     return _manifest(context, fleet, spec, record.device, status)
 
 
@@ -44,7 +42,7 @@ def _manifest(
     *,
     reasons: Reasons = (),
 ) -> Publication | None:
-    if spec.spec is None or not spec.margo or not is_margo(spec.spec.metadata.annotations):
+    if spec.spec is None or not spec.margo:
         return None
     subject = fleet.subject(device)
     document = status_manifest(

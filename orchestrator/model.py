@@ -6,9 +6,11 @@ replaced, never changed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from orchestrator.interests import Interests
 from orchestrator.ledger import Ledger
@@ -57,7 +59,7 @@ class SpecRecord:
     warnings: tuple[Reason, ...] = ()
     """The tolerances that were used to read it."""
     margo: bool = False
-    """Whether it came as a Margo document: then its state is published as one, too."""
+    """Whether it was a Margo document or package: then its state is published as one, too."""
     rejected: bool = False
     """Whether a later message was rejected: then that answer stands until the next message."""
 
@@ -95,13 +97,17 @@ class Assignment:
     share: Share = NOTHING
     reserved: Share = NOTHING
 
+    def __hash__(self) -> int:
+        # Each row that is stored looks its text up; the shares follow from the rest but for a few.
+        return hash((self.generation, self.why))
+
 
 UNASSIGNED = Assignment()
 
 
-@dataclass(frozen=True, slots=True)
-class DeploymentRecord:
-    """A deployment: one spec on one device.
+class DeploymentRecord(NamedTuple):
+    """A deployment: one spec on one device. A tuple, because each report makes a new one: a dataclass takes four
+    times as long to copy with a change, and to compare.
 
     ``desired_*`` is what was published for the device (generation 0: nothing yet), ``removing`` that it
     is a tombstone. The rest but for ``assignment`` is what the device reported: ``sequence`` of its newest report, ``event_sequence`` up to which every
@@ -192,6 +198,7 @@ class Fleet:
     _interests: Interests = field(default_factory=Interests)
     _by_name: dict[str, dict[str, DeploymentRecord]] = field(default_factory=dict)
     _by_device: dict[str, set[str]] = field(default_factory=dict)
+    _holders: Counter[str] = field(default_factory=Counter)
     _commands: dict[str, dict[tuple[str, str], CommandRecord]] = field(default_factory=dict)
     _open: dict[str, dict[tuple[str, str], CommandRecord]] = field(default_factory=dict)
     _answered: dict[str, dict[tuple[str, str], None]] = field(default_factory=dict)
@@ -262,6 +269,10 @@ class Fleet:
         """The deployments of a spec by device; not to be changed."""
         return self._by_name.get(name, {})
 
+    def holders(self, name: str) -> int:
+        """How many devices hold a spec and are not being taken off."""
+        return self._holders[name]
+
     def of_device(self, device: str) -> Iterator[DeploymentRecord]:
         for name in sorted(self._by_device.get(device, ())):
             yield self._by_name[name][device]
@@ -276,11 +287,13 @@ class Fleet:
         records[record.device] = record
         if known is None:
             self._by_device.setdefault(record.device, set()).add(record.name)
+        self._holders[record.name] += (not record.removing) - (known is not None and not known.removing)
         if known is None or known.assignment is not record.assignment:
             self.ledger.reserve(record.device, record.name, record.reserved)
 
     def drop_deployment(self, name: str, device: str) -> None:
-        self._by_name.get(name, {}).pop(device, None)
+        known = self._by_name.get(name, {}).pop(device, None)
+        self._holders[name] -= known is not None and not known.removing
         self._by_device.get(device, set()).discard(name)
         self.ledger.reserve(device, name, NOTHING)
 

@@ -30,8 +30,9 @@ class Placement:
 def place(fleet: Fleet, spec: SpecRecord, *, changed: bool) -> Placement:
     """The placement of a spec over all known devices.
 
-    ``changed``: a new generation. Then devices that it does not select, those beyond its ``count``, and those
-    that cannot take it and were never given an older one, are taken off; otherwise nothing moves but for what ``onMismatch`` says.
+    ``changed``: a new generation. Then devices that it does not select, those beyond its ``count``, and those that
+    cannot take it and were never given an older one, are taken off; otherwise nothing moves but for what
+    ``onMismatch`` says.
     """
     matcher, placement = fleet.matcher(spec), Placement()
     holders = holders_of(fleet, spec)
@@ -76,7 +77,7 @@ def holders_of(fleet: Fleet, spec: SpecRecord) -> dict[str, DeploymentRecord]:
 def is_wanted(fleet: Fleet, spec: SpecRecord) -> bool:
     """Whether one more device is to hold the spec."""
     count = fleet.matcher(spec).agents.count
-    return count == "all" or len(holders_of(fleet, spec)) < count
+    return count == "all" or fleet.holders(spec.name) < count
 
 
 def why_joined(fleet: Fleet, spec: SpecRecord) -> str:
@@ -84,8 +85,8 @@ def why_joined(fleet: Fleet, spec: SpecRecord) -> str:
     agents = fleet.matcher(spec).agents
     if agents.count == "all":
         return _why_all(fleet.matcher(spec))
-    held = len(holders_of(fleet, spec))
-    return f"{held + 1} of {agents.count}: suits, and only {held or 'none'} had it"
+    held = fleet.holders(spec.name)
+    return f"{held + 1} of {agents.count}: suits, and {f'only {held}' if held else 'nobody'} had it"
 
 
 def refusals_of(fleet: Fleet, spec: SpecRecord) -> Mapping[str, Reasons]:

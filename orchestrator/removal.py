@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from orchestrator import outbound
 from orchestrator.decision import Context, Decision
 from orchestrator.model import DeploymentRecord, Fleet, SpecRecord
@@ -22,7 +20,7 @@ def remove_from(deployment: DeploymentRecord, generation: int, context: Context,
     payload = tombstone(deployment.name, deployment.device, generation)
     publication = outbound.manifest(context, deployment.name, deployment.device, payload)
     decision.records.append(
-        replace(deployment, removing=True, desired_generation=generation, desired_digest=publication.digest)
+        deployment._replace(removing=True, desired_generation=generation, desired_digest=publication.digest)
     )
     decision.publications.append(publication)
     decision.touched.add(deployment.name)

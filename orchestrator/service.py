@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from orchestrator.decision import (
     CommandExpired,
@@ -23,7 +23,7 @@ from orchestrator.decision import (
     RetryRender,
     Timed,
 )
-from orchestrator.engine import conclude
+from orchestrator.engine import conclude, replace_lost
 from orchestrator.inbound import decide_message, decide_timed
 from orchestrator.model import DeploymentRecord, Fleet
 from orchestrator.offers import Offers
@@ -90,6 +90,7 @@ class Orchestrator:
         self.epoch = store.next_epoch()
         self._watch = Watch(self._fleet, clock.monotonic())
         self._summaries = Summaries(self._fleet, clock.monotonic)
+        self._lost: set[str] = set()  # specs that lost one of N devices in this turn
         self._heard_live: set[str] = set()  # topics with a live message on this connection
         self._load = 0.0  # messages of the recent past, fading
         self._load_at = 0.0
@@ -150,6 +151,9 @@ class Orchestrator:
         for event in events:
             self._decide(event, context, unit, effects)
         self._tick(context, unit, effects)
+        if self._lost:
+            lost, self._lost = self._lost, set()
+            self._keep(replace_lost(self._fleet, lost, context), unit, effects)
         self._summaries.add_to(unit, context)
         if unit:
             reach("orchestrator.before-commit")
@@ -200,8 +204,13 @@ class Orchestrator:
 
     def _take(self, decision: Decision, context: Context, unit: Unit, effects: list[object]) -> None:
         """Apply a decision and what follows from it."""
-        for part in conclude(self._fleet, decision, context):
+        self._keep(conclude(self._fleet, decision, context), unit, effects)
+
+    def _keep(self, applied: Iterable[Decision], unit: Unit, effects: list[object]) -> None:
+        for part in applied:
             unit.add(part)
+            if part.replaced:
+                self._lost.update(part.replaced)
             effects += part.effects
             self._summaries.note(part)
             changed = [record for record in part.records if isinstance(record, DeploymentRecord)]

@@ -5,6 +5,7 @@ One device sees every step; a thousand see a summary. Called from the deciding t
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from orchestrator import aggregation, margo_status, outbound
@@ -27,7 +28,9 @@ class Summaries:
     def __init__(self, fleet: Fleet, monotonic: Callable[[], float]) -> None:
         self._fleet = fleet
         self._monotonic = monotonic
-        self._waiting: dict[tuple[str, str, str], None] = {("aggregate", name, ""): None for name in fleet.specs}
+        # Taken from the front: a plain dict looks at all that was taken before.
+        self._waiting: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._waiting.update({("aggregate", name, ""): None for name in fleet.specs})
         self._next = 0.0
         self.look(fleet.deployments())
 
@@ -37,11 +40,12 @@ class Summaries:
             self._waiting[("aggregate", name, "")] = None
         for name in decision.restated:
             self._waiting[("result", name, "")] = None
-        specs, refusals = self._fleet.specs, self._fleet.refusals
+        specs = self._fleet.specs
         for name in decision.restated | decision.answered:
             if (spec := specs.get(name)) is not None and spec.margo:
-                for device in refusals.of_spec(name):
-                    self._waiting[("margo", name, device)] = None
+                self._waiting[("refused", name, "")] = None
+                if name in decision.answered:
+                    self.look(self._fleet.of_spec(name).values())
         for name, device, _ in decision.refusals:
             if (spec := specs.get(name)) is not None and spec.margo:
                 self._waiting[("margo", name, device)] = None
@@ -64,8 +68,10 @@ class Summaries:
         if not self._waiting or start < self._next:
             return
         while self._waiting and now - start < ROUND_SECONDS:
-            what, name, device = next(iter(self._waiting))
-            del self._waiting[(what, name, device)]
+            (what, name, device), _ = self._waiting.popitem(last=False)
+            if what == "refused":
+                self._waiting.update({("margo", name, refused): None for refused in self._fleet.refusals.of_spec(name)})
+                continue
             spec = self._fleet.specs.get(name)
             publication = self._publication(what, spec, device, context) if spec is not None else None
             if publication is not None:

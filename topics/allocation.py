@@ -46,12 +46,18 @@ class Holdings:
 
 
 def share_of(requirements: Requirements) -> Share:
-    """What a deployment with these requirements is promised; parts of a unit count as a whole one."""
+    """What a deployment with these requirements is promised; parts of a unit count as a whole one. Its images
+    lie on the disk beside what it stores."""
     return Share(
         cpu=math.ceil(parse_quantity(requirements.cpu.cores or "0") * 1000),
         memory=math.ceil(parse_quantity(requirements.memory or "0")),
-        storage=math.ceil(parse_quantity(requirements.storage or "0")),
+        storage=math.ceil(parse_quantity(requirements.storage or "0")) + images_of(requirements),
     )
+
+
+def images_of(requirements: Requirements) -> int:
+    """Bytes that the images take on the device's disk; 0 where the spec does not say."""
+    return math.ceil(parse_quantity(requirements.images or "0"))
 
 
 def capacity_of(capabilities: Capabilities) -> Share:

@@ -116,7 +116,7 @@ ANSWER = Channel(
 )  # fmt: skip
 MARGO_STATUS = Channel(
     "margo-status", "deployments/{deployment}/margo/{device}", (Role.ORCHESTRATOR,), (Role.PUBLISHER, *_ALL), True, 1,
-    "DeploymentStatusManifest", "the same as Margo's document, for specs that came as a Margo document",
+    "DeploymentStatusManifest", "the same as Margo's document, for specs that were Margo documents or packages",
 )  # fmt: skip
 
 TABLE: tuple[Channel, ...] = (

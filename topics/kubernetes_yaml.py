@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from topics.bounded_yaml import check_depth
+from topics.bounded_yaml import MAX_DEPTH, check_depth
 
 MAX_TEXT_BYTES = 8 * 1024 * 1024
 """Largest text that is parsed at once."""
@@ -115,14 +115,18 @@ def load_document(text: str) -> Any:
         raise ValueError(f"is not YAML: {error}") from error
 
 
-def _json(value: Any, left: list[int]) -> Any:
+def _json(value: Any, left: list[int], depth: int = 0) -> Any:
+    """The value as JSON has it; ``left`` counts down for the whole document. Aliases may nest what is nested, and
+    themselves."""
     left[0] -= 1
+    if depth > MAX_DEPTH:
+        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels through its aliases")
     if left[0] < 0:
         raise ValueError("grows beyond bounds through its aliases")
     if isinstance(value, dict):
-        return {key: _json(item, left) for key, item in value.items()}
+        return {key: _json(item, left, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
-        return [_json(item, left) for item in value]
+        return [_json(item, left, depth + 1) for item in value]
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("holds a number that JSON does not have")

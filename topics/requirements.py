@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
+from topics.allocation import share_of
 from topics.documents.device import Capabilities
 from topics.documents.spec import InterfaceRequirement, PeripheralRequirement, Requirements
 from topics.eligibility.operators import conjunction
@@ -63,7 +64,7 @@ class Compiled:
     """Requirements prepared for many devices: nothing of the document is read again for each of them.
 
     One CPU entry must have both the architecture and the cores: entries are never summed (Margo). Storage
-    is that of the volume the agent keeps its data on, the largest one reported. Each peripheral and
+    is that of the largest volume reported, for what the application stores and for its images. Each peripheral and
     interface must be there; two requirements may be met by the same one.
     """
 
@@ -73,7 +74,10 @@ class Compiled:
         self._cores_text, self._cores = cpu.cores, _ceiling(cpu.cores)
         self._cores_shown = format_cores(parse_quantity(cpu.cores or "0"))
         self._memory_text, self._memory = requirements.memory, _ceiling(requirements.memory)
-        self._storage_text, self._storage = requirements.storage, _ceiling(requirements.storage)
+        self._storage_text, self._storage = requirements.storage, share_of(requirements).storage
+        self._storage_noun = "storage"
+        if requirements.images is not None:
+            self._storage_text, self._storage_noun = format_bytes(self._storage), "storage with its images"
         self._items = tuple(_item_needs(requirements.peripherals, requirements.interfaces))
         self._rules = tuple(
             rule_clauses(rule, f"{_AT}.rules[{index}]") for index, rule in enumerate(requirements.rules)
@@ -143,13 +147,13 @@ class Compiled:
 
     def _size_findings(self, subject: Subject) -> Iterator[_Found]:
         capacity = subject.capacity
-        for field, text, wanted, available in (
-            ("memory", self._memory_text, self._memory, capacity.memory),
-            ("storage", self._storage_text, self._storage, capacity.storage),
+        for field, noun, text, wanted, available in (
+            ("memory", "memory", self._memory_text, self._memory, capacity.memory),
+            ("storage", self._storage_noun, self._storage_text, self._storage, capacity.storage),
         ):
             if text is not None and wanted > available:
                 shown = format_bytes(available)
-                message = f"needs {text} {field}, the device has {shown}"
+                message = f"needs {text} {noun}, the device has {shown}"
                 yield f"{_AT}.{field}", field, Finding(message, text, shown)
 
     def _rule_findings(self, subject: Subject) -> list[_Found]:

@@ -34,6 +34,7 @@ class Positions:
 
     def __init__(self, root: Any) -> None:
         self._root = root
+        self._members: dict[int, _Members] = {}  # of a mapping that was asked for; a document has many wrong fields
 
     def of(self, path: str, code: str = "") -> Position | None:
         """The place of a path, or of the last part of it that is there; ``None`` where nothing is known.
@@ -44,13 +45,44 @@ class Positions:
             return None
         found, node, rest = self._root, self._root, path
         while rest:
-            step = _step(node, rest)
+            step = self._step(node, rest)
             if step is None:
                 break
             key, node, rest = step
             at_key = key is not None and (code in _AT_KEY or rest or not isinstance(node, yaml.ScalarNode))
             found = key if at_key else node
         return Position(found.start_mark.line + 1, found.start_mark.column + 1)
+
+    def _step(self, node: Any, rest: str) -> tuple[Any, Any, str] | None:
+        """The key's node (``None`` in a list), the value's node and what is left of the path; ``None`` if the next
+        step is not there."""
+        if isinstance(node, yaml.SequenceNode):
+            match = _INDEX.match(rest)
+            if match is None or int(match[1]) >= len(node.value):
+                return None
+            return None, node.value[int(match[1])], rest[match.end() :].removeprefix(".")
+        if not isinstance(node, yaml.MappingNode):
+            return None
+        members = self._members.get(id(node))
+        if members is None:
+            members = self._members[id(node)] = _Members(node)
+        return members.longest(rest)
+
+
+class _Members:
+    """A mapping's members by their names."""
+
+    def __init__(self, node: yaml.MappingNode) -> None:
+        self._by_name = {key.value: (key, value) for key, value in node.value}
+        self._lengths = sorted({len(name) for name in self._by_name}, reverse=True)
+
+    def longest(self, path: str) -> tuple[Any, Any, str] | None:
+        """The member that a path starts with, and what is left of the path. Keys may hold dots themselves: the
+        longest one that fits is meant."""
+        for length in self._lengths:
+            if path[length : length + 1] in ("", ".", "[") and (found := self._by_name.get(path[:length])):
+                return (*found, path[length:].removeprefix("."))
+        return None
 
 
 def positions_of(text: str) -> Positions:
@@ -80,23 +112,3 @@ def split_position(reason: Reason) -> tuple[Reason, Position | None]:
         return reason, None
     bare = reason.model_copy(update={"message": reason.message[: match.start()]})
     return bare, Position(int(match[1]), int(match[2]))
-
-
-def _step(node: Any, rest: str) -> tuple[Any, Any, str] | None:
-    """The key's node (``None`` in a list), the value's node and what is left of the path; ``None`` if the next
-    step is not there. Keys may hold dots themselves: the longest one that fits is meant."""
-    if isinstance(node, yaml.SequenceNode):
-        match = _INDEX.match(rest)
-        if match is None or int(match[1]) >= len(node.value):
-            return None
-        return None, node.value[int(match[1])], rest[match.end() :].removeprefix(".")
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    best: tuple[Any, Any, str] | None = None
-    for key, value in node.value:
-        name = key.value
-        if rest.startswith(name) and rest[len(name) : len(name) + 1] in ("", ".", "["):
-            left = rest[len(name) :].removeprefix(".")
-            if best is None or len(left) < len(best[2]):
-                best = (key, value, left)
-    return best

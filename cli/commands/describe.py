@@ -8,7 +8,7 @@ from typing import Any
 from cli.commands.get import read_fleet
 from cli.context import Output, Settings
 from cli.device_text import allocatable_lines, capability_lines
-from cli.exits import CliError, Exit
+from cli.exits import Exit, not_found
 from cli.fleet import DeviceRow, Fleet, Row, failure_text
 from cli.printing import age, as_text, span, visible, yes_no
 from cli.tables import (
@@ -51,7 +51,7 @@ def describe_device(settings: Settings, name: str) -> Exit:
     fleet = read_fleet(settings, _OF_DEVICES, device=name)
     row = next((row for row in fleet.devices() if row.device == name), None)
     if row is None:
-        raise CliError(Exit.NOT_FOUND, f"there is no device {name!r} on this broker")
+        raise not_found("device", name)
     runs = [item for item in fleet.rows() if item.device == name]
     return _print(
         settings,
@@ -239,4 +239,4 @@ def _print(settings: Settings, data: Callable[[], Any], lines: Callable[[], list
 
 def _require(found: bool, kind: str, name: str) -> None:
     if not found:
-        raise CliError(Exit.NOT_FOUND, f"there is no {kind} {name!r} on this broker")
+        raise not_found(kind, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cli.commands.get import read_fleet
 from cli.context import Output, Settings
-from cli.exits import CliError, Exit
+from cli.exits import Exit, not_found
 from cli.explaining import explain as explained
 from cli.explaining import explanation_data, explanation_lines
 from cli.printing import as_text, visible
@@ -21,7 +21,7 @@ def explain(settings: Settings, name: str, device: str | None) -> Exit:
     wanted = _CHANNELS if device is None else (*_CHANNELS, channels.CAPABILITIES, channels.ALLOCATABLE)
     fleet = read_fleet(settings, wanted, deployment=name, device=device)
     if name not in fleet.names():
-        raise CliError(Exit.NOT_FOUND, f"there is no deployment {name!r} on this broker")
+        raise not_found("deployment", name)
     found = explained(fleet, name, device)
     if settings.output is Output.TABLE:
         for line in explanation_lines(found):

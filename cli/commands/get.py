@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cli.context import Output, Settings
-from cli.exits import CliError, Exit
+from cli.exits import CliError, Exit, not_found
 from cli.fleet import Fleet
 from cli.printing import as_text, emit, grid, note
 from cli.session import Session
@@ -114,5 +114,5 @@ def _require(found: Sequence[object], kind: str, name: str | None) -> None:
     if found:
         return
     if name is not None:
-        raise CliError(Exit.NOT_FOUND, f"there is no {kind} {name!r} on this broker")
+        raise not_found(kind, name)
     note(f"no {kind}s on this broker")

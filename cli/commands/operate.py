@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from cli.commands.following import Following, orchestrator_state
 from cli.context import ANSWER_SECONDS, WAIT_SECONDS, Output, Settings
-from cli.exits import CliError, Exit
+from cli.exits import CliError, Exit, not_found
 from cli.messages import Heard
 from cli.printing import as_text, note, visible
 from cli.session import Session
@@ -44,7 +44,7 @@ def operate(
         for heard in session.collect():
             answers.take(heard)
         if name not in answers.following.aggregates:
-            raise CliError(Exit.NOT_FOUND, f"there is no deployment {name!r} on this broker")
+            raise not_found("deployment", name)
         topic = topics.topic(channels.OPERATOR_COMMAND, deployment=name)
         session.publish(topic, encode(command), retain=False, timeout=limit)
         finished = answers.until(wait, deadline)

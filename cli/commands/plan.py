@@ -19,8 +19,7 @@ from cli.tables import problem_lines
 from topics.identifiers import check_device_id
 
 if TYPE_CHECKING:
-    from cli.plan_rendering import Make
-    from cli.planning import Plan
+    from cli.plan_model import Make, Plan
     from cli.retained import State
 
 _EXTRA = "plan needs the orchestrator's packages, which are not installed: pip install 'fleetbus[orchestrator]'"
@@ -35,22 +34,31 @@ def plan(
 ) -> Exit:
     """Print a plan for every spec in ``paths``, each with what the one before it would have reserved.
 
-    The exit code is ``FAILED`` if no device (of ``devices``, if there are any) can take one of them.
+    Only of ``devices`` something is shown, except for Margo documents that were given these devices to run on:
+    who loses them is part of the plan. The exit code is ``FAILED`` if no device (of ``devices``, if there are any)
+    can take one of them.
     """
     output, settings = given.output(), given.settings()
-    try:
-        for device in devices:
-            check_device_id(device)
-    except ValueError as error:
-        raise CliError(Exit.USAGE, str(error)) from error
     files = load_documents(given, paths, options)
+    _check(devices, files)
     state = _read(settings, [file.name for file in files])
     plans = []
     for file in files:
         with _charts(file, charts) as make:
-            plans.append(_plan(state, file, make, devices))
+            plans.append(_plan(state, file, make, () if file.targeted else devices))
     _print(output, plans)
     return worst([Exit.OK if item.taken else Exit.FAILED for item in plans])
+
+
+def _check(devices: Sequence[str], files: Sequence[SpecFile]) -> None:
+    """``gateway/device`` is for Margo's documents; what is shown of others is restricted to plain ids."""
+    if all(file.targeted for file in files):
+        return
+    try:
+        for device in devices:
+            check_device_id(device)
+    except ValueError as error:
+        raise CliError(Exit.USAGE, f"--device: {error}") from error
 
 
 def _plan(state: State, file: SpecFile, make: Make, devices: Sequence[str]) -> Plan:
@@ -63,10 +71,10 @@ def _plan(state: State, file: SpecFile, make: Make, devices: Sequence[str]) -> P
 
 def _read(settings: Settings, names: Sequence[str]) -> State:
     try:
-        from cli.retained import read_state, wanted_filters
+        from cli.retained import read_state, uncollected, wanted_filters
     except ImportError as error:
         raise CliError(Exit.USAGE, _EXTRA, [str(error)]) from error
-    with Session(settings, wanted_filters(settings.topics, names), decoded=False) as session:
+    with uncollected(), Session(settings, wanted_filters(settings.topics, names), decoded=False) as session:
         state = read_state(settings.topics, ((heard.topic, heard.payload) for heard in session.collect()))
     for line in problem_lines(state.problems):
         note(line)
@@ -75,15 +83,14 @@ def _read(settings: Settings, names: Sequence[str]) -> State:
 
 @contextmanager
 def _charts(file: SpecFile, folder: Path | None) -> Iterator[Make]:
-    """Renders with charts that are fetched as the orchestrator would; relative paths start at the file's folder."""
+    """Renders with charts that are fetched as the orchestrator would."""
     from cli.plan_rendering import rendering_with
     from orchestrator.charts.store import ChartStore
     from orchestrator.packages.store import PackageStore
 
-    root = folder or (Path(file.source).parent if Path(file.source).is_file() else Path())
     with (
         tempfile.TemporaryDirectory(prefix="fleetbus-charts-") as cache,
-        ChartStore(Path(cache), local_root=root) as store,
+        ChartStore(Path(cache), local_root=folder or file.folder) as store,
         PackageStore(Path(cache)) as packages,
     ):
         yield rendering_with(store.fetch, packages.fetch)

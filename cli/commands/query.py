@@ -11,7 +11,7 @@ import time
 
 from cli.context import ANSWER_SECONDS, Output, Settings
 from cli.device_text import allocatable_lines, capability_lines
-from cli.exits import CliError, Exit
+from cli.exits import CliError, Exit, not_found
 from cli.messages import Heard
 from cli.printing import as_text, precise, visible
 from cli.session import Session
@@ -60,7 +60,7 @@ def _presence(session: Session, device: str) -> Presence:
         if isinstance(heard.document, Presence):
             found = heard.document
     if found is None:
-        raise CliError(Exit.NOT_FOUND, f"there is no device {device!r} on this broker")
+        raise not_found("device", device)
     if not found.online:
         raise CliError(
             Exit.TIMED_OUT,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.rendering.manifests import ManifestFactory
     from orchestrator.rendering.port import Target
     from topics.documents.manifest import Manifest
+    from topics.documents.spec import DeploymentSpec
 
 _EXTRA = "rendering needs the orchestrator's packages, which are not installed: pip install 'fleetbus[orchestrator]'"
 
@@ -42,9 +43,10 @@ def render(
     published: list[dict[str, Any]] = []
     code = Exit.OK
     for file in load_documents(given, paths, options, live=live):
-        wanted: Sequence[str | Target] = devices
+        asked = () if file.targeted else devices
+        wanted: Sequence[str | Target] = asked
         if live:
-            wanted, refused = _placed(given, file, devices)
+            wanted, refused = _placed(given, file, asked)
             for line in refused:
                 note(f"{file.name}: {line}")
             if not wanted:
@@ -70,16 +72,15 @@ def _manifests(file: SpecFile, devices: Sequence[str | Target], charts: Path | N
         from topics.codec import digest_of
     except ImportError as error:
         raise CliError(Exit.USAGE, _EXTRA, [str(error)]) from error
-    folder = charts or (Path(file.source).parent if Path(file.source).is_file() else Path())
     try:
         with (
             tempfile.TemporaryDirectory(prefix="fleetbus-charts-") as cache,
-            ChartStore(Path(cache), local_root=folder) as store,
+            ChartStore(Path(cache), local_root=charts or file.folder) as store,
             PackageStore(Path(cache)) as packages,
         ):
             fetched = fetch_charts(file.spec, store.fetch, packages.fetch)
         factory = ManifestFactory(file.spec, 1, digest_of(file.payload), load_renderers(), fetched)
-        made, refused = _each(factory, devices or file.spec.spec.agents.devices or (ANY_DEVICE,))
+        made, refused = _each(factory, devices or _named(file.spec) or (ANY_DEVICE,))
     except RenderError as error:
         raise CliError(Exit.FAILED, f"{file.source} cannot be rendered:", list(map(str, error.reasons))) from error
     except ValueError as error:  # a device id that is none
@@ -104,6 +105,13 @@ def _each(factory: ManifestFactory, devices: Sequence[str | Target]) -> tuple[li
         except RenderError as error:
             refused += map(str, error.reasons)
     return manifests, refused
+
+
+def _named(spec: DeploymentSpec) -> list[str]:
+    """The devices that a spec names, as their topics do: of ``gateway/device`` the device, and ``any`` for one of
+    a gateway's that is still to be chosen."""
+    every = (reference.rpartition("/")[2] for reference in spec.spec.agents.devices)
+    return list(dict.fromkeys("any" if device == "*" else device for device in every))
 
 
 def _placed(given: Given, file: SpecFile, devices: Sequence[str]) -> tuple[list[Target], list[str]]:

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cli.context import Given, Output
-from cli.document_check import Checked, Problem, check_document
+from cli.document_check import Checked, Problem, check_package, check_part, shown
+from cli.document_files import STDIN, read_parts
 from cli.exits import Exit
+from cli.margo_files import find_package
+from cli.margo_packages import MargoOptions
 from cli.printing import as_text, note, visible
-from cli.spec_files import read_files, split_documents
+from cli.spec_files import describes_application, package_of
 from topics.errors import Reason
 from topics.yaml_positions import Position
 
 
-def validate(given: Given, paths: Sequence[Path]) -> Exit:
-    """Check every document in ``paths`` and print every problem as ``file:line:column: path: message (hint)``."""
-    output = given.output()
-    checked = _unique(
-        check_document(source, line, payload)
-        for path in paths
-        for source, content in read_files(path)
-        for line, payload in split_documents(content)
+def validate(given: Given, paths: Sequence[Path], options: MargoOptions | None = None) -> Exit:
+    """Check every document in ``paths`` and print every problem as ``file:line:column: path: message (hint)``.
+
+    With ``options`` it is checked what ``apply`` would make of Margo's documents with them.
+    """
+    output, options = given.output(), options or MargoOptions()
+    checked = _unique(item for path in paths for item in _checked(path, options))
+    options.check_use(
+        packages=any(item.kind == "ApplicationDescription" for item in checked),
+        deployments=any(item.kind in ("ApplicationDeployment", "") for item in checked),
     )
     if output is Output.TABLE:
         for item in checked:
@@ -34,19 +40,28 @@ def validate(given: Given, paths: Sequence[Path]) -> Exit:
     invalid = sum(not item.valid for item in checked)
     warnings = sum(problem.warning for item in checked for problem in item.problems)
     said = f", {warnings} warning{'s' * (warnings != 1)}" if warnings else ""
-    note(f"{len(checked)} document{'s' * (len(checked) != 1)}, {invalid or 'none'} not valid{said}")
+    found = f"{len(checked)} document{'s' * (len(checked) != 1)}"
+    note(f"{found}, {f'{invalid} not valid' if invalid else 'all valid' if len(checked) > 1 else 'valid'}{said}")
     return Exit.USAGE if invalid else Exit.OK
 
 
 def lines(item: Checked) -> list[str]:
     """A document in lines: one for each problem, or that it is valid."""
-    found = [
-        f"{item.source}:{problem.position.line}:{problem.position.column}: "
-        + ("warning: " if problem.warning else "")
-        + " ".join(str(problem.reason).split("\n"))
-        for problem in item.problems
-    ]
+    found = [shown(item.source, problem) for problem in item.problems]
     return [*found, f"{item.source}:{item.line}: {item.kind} {item.name} is valid"] if item.valid else found
+
+
+def _checked(path: Path, options: MargoOptions) -> Iterator[Checked]:
+    with ExitStack() as stack:
+        package = None if path == STDIN else find_package(path, stack)
+        if package is not None:
+            yield check_package(package, 1, options)
+            return
+        for part in read_parts(path):
+            if describes_application(part.payload):
+                yield check_package(package_of(part), part.line, options)
+            else:
+                yield check_part(part, options)
 
 
 def _unique(documents: Iterable[Checked]) -> list[Checked]:

@@ -67,6 +67,10 @@ class SqliteJournal:
     def was_handled(self, deployment: str, command_id: str) -> bool:
         return bool(self._all("SELECT 1 FROM commands WHERE deployment = ? AND id = ?", deployment, command_id))
 
+    def runtimes(self) -> frozenset[str]:
+        rows = self._all("SELECT value FROM meta WHERE key = 'runtimes'")
+        return frozenset(rows[0][0].split()) if rows else frozenset()
+
     def outbox(self, after: int, most: int) -> list[OutboxRow]:
         rows = self._all(
             "SELECT number, topic, payload, retain FROM outbox WHERE number > ? ORDER BY number LIMIT ?", after, most
@@ -117,6 +121,10 @@ class SqliteJournal:
                     (message.topic, message.sequence, message.retain, message.payload),
                 )
             self._write_commands(batch)
+            if batch.runtimes is not None:
+                connection.execute(
+                    "INSERT OR REPLACE INTO meta VALUES ('runtimes', ?)", (" ".join(sorted(batch.runtimes)),)
+                )
 
     def _write_commands(self, batch: Batch) -> None:
         for name, outcome in batch.commands:

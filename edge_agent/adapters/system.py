@@ -66,10 +66,10 @@ class DeviceProbe:
         )  # fmt: skip
         return self._correct(measured)
 
-    def free(self) -> Share:
+    def free(self, capabilities: Capabilities) -> Share:
         from edge_agent.probe import measure_free
 
-        free = measure_free(self._data)
+        free = measure_free(capabilities.storage)
         return Share(memory=free.memory, storage=free.storage)
 
     def _note(self, problems: tuple[str, ...]) -> None:

@@ -41,7 +41,7 @@ def probe_capabilities(
         labels=dict(sorted(labels.items())),
         cpus=(probe_cpu(root, machine),),
         memory=probe_memory(root),
-        storage=probe_storage(data_dir),
+        storage=probe_storage(data_dir, root),
         interfaces=(*probe_network(root), *probe_ports(root)),
         peripherals=(*probe_gpus(root), *probe_displays(root), *probe_cameras(root), *probe_sound(root)),
         operating_system=probe_operating_system(root),

@@ -22,6 +22,10 @@ LIMIT_BYTES = 16 * 1024 * 1024
 """Most bytes of an answer: a page of 50 Kubernetes nodes with their images is 1 to 2 MiB."""
 
 
+_TOO_LATE = "no complete answer in time"
+"""Always the same words, whichever read it was: a problem is logged when its text is new."""
+
+
 class NoAnswerError(Exception):
     """There is no usable answer; the text says why. ``status`` is the HTTP status if there is one."""
 
@@ -50,16 +54,19 @@ class Server:
                 connection = self.tls.wrap_socket(
                     connection, server_hostname=self.tls_name, do_handshake_on_connect=False
                 )
+        except TimeoutError as error:
+            raise NoAnswerError(_TOO_LATE) from error
         except (OSError, ValueError) as error:  # ssl's errors are OSErrors, a host that is no name a ValueError
             raise NoAnswerError(str(error)) from error
-        watchdog = threading.Timer(seconds, _cut, (connection,))
+        late = threading.Event()
+        watchdog = threading.Timer(seconds, _cut, (connection, late))
         watchdog.daemon = True
         watchdog.start()
         try:
             return self._ask(connection, path)
         except (OSError, ValueError, http.client.HTTPException, ContractError) as error:
-            text = str(error) or type(error).__name__
-            raise NoAnswerError(text if watchdog.is_alive() else f"no complete answer in {seconds:g} s") from error
+            was_late = late.is_set() or isinstance(error, TimeoutError)
+            raise NoAnswerError(_TOO_LATE if was_late else str(error) or type(error).__name__) from error
         finally:
             watchdog.cancel()
             connection.close()
@@ -100,7 +107,8 @@ def tcp_connect(host: str, port: int) -> Callable[[float], socket.socket]:
     return lambda seconds: socket.create_connection((host, port), timeout=seconds)
 
 
-def _cut(connection: socket.socket) -> None:
+def _cut(connection: socket.socket, late: threading.Event) -> None:
+    late.set()  # before: the reader sees the end of the connection at once
     # The plain socket's own method: an SSLSocket's would first drop the TLS state that the reader is using.
     with contextlib.suppress(OSError):
         socket.socket.shutdown(connection, socket.SHUT_RDWR)

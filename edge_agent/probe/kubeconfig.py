@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from edge_agent.probe.block_yaml import read_block_yaml
 from edge_agent.probe.http_api import Server, tcp_connect
+from edge_agent.probe.source import open_file
 
 _ACCOUNT = "var/run/secrets/kubernetes.io/serviceaccount"
 _K3S = "etc/rancher/k3s/k3s.yaml"
@@ -178,8 +179,8 @@ def _present(context: ssl.SSLContext, certificate: str, key: str, where: str) ->
 
 def _read(path: Path) -> str:
     try:
-        with path.open(encoding="utf-8") as file:
-            return file.read(_LIMIT)
+        with open_file(path) as file:
+            return file.read(_LIMIT).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a text"
         raise ClusterConfigError(f"{path}: {reason}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
 from edge_agent.probe.source import entries, read
 from topics.documents.device import Peripheral
@@ -23,9 +24,7 @@ def probe_cameras(root: Path) -> tuple[Peripheral, ...]:
         name = read(entry / "name")
         first = read(entry / "index") in ("", "0")
         if entry.name.startswith("video") and first and (entry / "device").exists() and not _NO_CAMERA.search(name):
-            # device is the USB interface; the strings stand one above, at the USB device.
-            maker = read((entry / "device").resolve().parent / "manufacturer")
-            found.append(Peripheral(type="camera", manufacturer=maker, model=name or entry.name))
+            found.append(Peripheral(type="camera", manufacturer=_usb_maker(entry), model=name or entry.name))
     return tuple(found)
 
 
@@ -42,9 +41,19 @@ def probe_sound(root: Path) -> tuple[Peripheral, ...]:
             playback |= {int(card)} if "playback" in directions else set()
     names = _card_names(root)
     return (
-        *(Peripheral(type="microphone", model=names[card]) for card in sorted(capture & names.keys())),
-        *(Peripheral(type="speaker", model=names[card]) for card in sorted(playback & names.keys())),
+        *(_sound(root, "microphone", card, names) for card in sorted(capture & names.keys())),
+        *(_sound(root, "speaker", card, names) for card in sorted(playback & names.keys())),
     )
+
+
+def _sound(root: Path, kind: Literal["microphone", "speaker"], card: int, names: dict[int, str]) -> Peripheral:
+    maker = _usb_maker(root / f"sys/class/sound/card{card}")
+    return Peripheral(type=kind, manufacturer=maker, model=names[card])
+
+
+def _usb_maker(entry: Path) -> str:
+    """Who made it, if it hangs on USB: ``device`` is its interface there, and the strings stand one above."""
+    return read((entry / "device").resolve().parent / "manufacturer")
 
 
 def _card_names(root: Path) -> dict[int, str]:

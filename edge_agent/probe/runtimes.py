@@ -50,7 +50,7 @@ class Found(NamedTuple):
 def probe_runtimes(sources: RuntimeSources) -> Found:
     """Ask every runtime; never raises for one that is missing, hangs, or answers rubbish.
 
-    Takes at most about three times the sources' ``seconds``, for no runtime is asked more than three times.
+    Takes at most about three times the sources' ``seconds``; what has not answered by then is left out.
     """
     questions: tuple[Callable[[RuntimeSources], Found], ...] = (_kubernetes, _helm, _engines, _compose, _containerd)
     answers: list[Found | None] = [None] * len(questions)
@@ -116,10 +116,16 @@ def _helm(sources: RuntimeSources) -> Found:
 def _engines(sources: RuntimeSources) -> Found:
     """Docker and Podman. Podman serves Docker's API too, often behind Docker's own socket, and says so."""
     found: dict[str, Runtime] = {}
-    for path in (*_docker_sockets(sources), str(sources.root / _PODMAN_SOCKET)):
-        engine = _engine(path, sources.seconds)
-        if engine is not None:
-            found.setdefault(engine.name, engine)
+    problems: list[str] = []
+    # /var/run is a link to /run nearly everywhere: one socket is asked once.
+    for path in dict.fromkeys(map(os.path.realpath, (*_docker_sockets(sources), str(sources.root / _PODMAN_SOCKET)))):
+        try:
+            engine = _engine(path, sources.seconds)
+        except NoAnswerError as error:
+            if Path(path).exists():
+                problems.append(f"the engine at {path} does not answer: {error}{_hint(error)}")
+            continue
+        found.setdefault(engine.name, engine)
         if "docker" in found:
             break
     # An engine elsewhere (a context, a rootless one) is known to its command line only.
@@ -127,7 +133,7 @@ def _engines(sources: RuntimeSources) -> Found:
         found["docker"] = Runtime(name="docker", version=version)
     if "podman" not in found and (line := _line(sources, ["podman", "--version"])):
         found["podman"] = Runtime(name="podman", version=line.rpartition(" ")[2])
-    return Found(tuple(found[name] for name in sorted(found)))
+    return Found(tuple(found[name] for name in sorted(found)), tuple(problems))
 
 
 def _compose(sources: RuntimeSources) -> Found:
@@ -158,15 +164,18 @@ def _docker_sockets(sources: RuntimeSources) -> tuple[str, ...]:
     return tuple(str(sources.root / path) for path in _DOCKER_SOCKETS)
 
 
-def _engine(path: str, seconds: float) -> Runtime | None:
-    try:
-        answer = unix_server(path).get("/version", seconds)
-    except NoAnswerError:
-        return None
+def _engine(path: str, seconds: float) -> Runtime:
+    """The engine behind a socket. Raises ``NoAnswerError``."""
+    answer = unix_server(path).get("/version", seconds)
     if not isinstance(answer, dict) or not isinstance(answer.get("Version"), str):
-        return None
+        raise NoAnswerError("it does not say its version")
     is_podman = "podman" in str(answer.get("Components", ""))[:10_000].lower()
     return Runtime(name="podman" if is_podman else "docker", version=answer["Version"][:100])
+
+
+def _hint(error: NoAnswerError) -> str:
+    refused = isinstance(error.__cause__, PermissionError)
+    return ": let the agent's user use it (for Docker: the group docker)" if refused else ""
 
 
 def _program(name: str, sources: RuntimeSources, command: list[str]) -> Found:

@@ -6,7 +6,9 @@ with its device between listing and reading: each means that the machine does no
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 _LIMIT = 1 << 20
 """More than any file that is read here holds (``/proc/cpuinfo`` of 256 cores: 400 KiB)."""
@@ -20,10 +22,20 @@ def read(path: Path) -> str:
 def read_bytes(path: Path) -> bytes:
     """The first MiB of a file; empty if it is not shown."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(_LIMIT)
     except OSError:
         return b""
+
+
+def open_file(path: Path) -> BinaryIO:
+    """The file, opened for reading. Raises ``OSError``, and never waits: opening a pipe would, until somebody
+    writes into it."""
+    return open(path, "rb", opener=_at_once)  # Path.open has no opener
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def entries(folder: Path) -> tuple[Path, ...]:

@@ -43,6 +43,10 @@ class HelmIgnore:
 
 
 def _rule(line: str) -> _Rule:
+    if len(line) > _MAX_LINE:
+        raise ChartFetchError(
+            "chart-invalid", f".helmignore: {line[:40]!r}... has {len(line)} characters; a rule has at most {_MAX_LINE}"
+        )
     if "**" in line:
         raise ChartFetchError("chart-invalid", f".helmignore: {line!r}: Helm does not support '**' in a rule")
     negated, body = line.startswith("!"), line.removeprefix("!")
@@ -51,21 +55,27 @@ def _rule(line: str) -> _Rule:
 
 
 _TOKEN = re.compile(r"\[(\^?)((?:\\.|[^\]\\])+)\]|\\(.)|(\*)|(\?)|(.)", re.DOTALL)
+_MAX_LINE = 1_000
+"""Most characters of a rule: a path has fewer."""
 
 
 def _pattern(glob: str) -> re.Pattern[str]:
-    parts = []
+    """The glob as a regular expression that never backtracks over more than one star: between two stars the first
+    place that fits is as good as any later one, so it is taken for good (an atomic group)."""
+    parts = [""]
     for negated, members, escaped, star, question, other in _TOKEN.findall(glob):
         if members:
             literal = members.replace("[", r"\[")
-            parts.append(f"[^/{literal}]" if negated else f"[{literal}]")
+            parts[-1] += f"[^/{literal}]" if negated else f"(?!/)[{literal}]"
         elif star:
-            parts.append("[^/]*")
+            parts.append("")
         elif question:
-            parts.append("[^/]")
+            parts[-1] += "[^/]"
         else:
-            parts.append(re.escape(escaped or other))
+            parts[-1] += re.escape(escaped or other)
+    first, *between = parts
+    last = f"[^/]*{between.pop()}" if between else ""
     try:
-        return re.compile("".join(parts), re.DOTALL)
+        return re.compile(first + "".join(f"(?>[^/]*?{part})" for part in between) + last, re.DOTALL)
     except re.error as error:
         raise ChartFetchError("chart-invalid", f".helmignore: {glob!r} is not a pattern: {error}") from error

@@ -214,8 +214,8 @@ class ChartStore:
         except FileNotFoundError as error:
             raise ChartFetchError(
                 "chart-not-found",
-                f"there is no file or folder {text!r} on the orchestrator",
-                hint="a name in an HTTP repository also needs 'repository'",
+                f"there is no file or folder {text!r} here",
+                hint="paths start at the folder of --charts; a name in an HTTP repository also needs 'repository'",
             ) from error
         except OSError as error:
             raise ChartFetchError("chart-unreachable", f"{text!r} cannot be read: {error.strerror}") from error

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import total_ordering
 
 _SUFFIX = r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
-_VERSION = re.compile(rf"v?(\d{{1,18}})(?:\.(\d{{1,18}}))?(?:\.(\d{{1,18}}))?{_SUFFIX}\Z")
+_VERSION = re.compile(rf"v?(\d{{1,18}})(?:\.(\d{{1,18}}))?(?:\.(\d{{1,18}}))?{_SUFFIX}\Z", re.ASCII)
 _PART = r"(\d{1,18}|[xX*])"
-_COMPARISON = re.compile(rf"(=<|=>|<=|>=|!=|~>|=|<|>|~|\^)?\s*v?{_PART}(?:\.{_PART})?(?:\.{_PART})?{_SUFFIX}")
+_COMPARISON = re.compile(rf"(=<|=>|<=|>=|!=|~>|=|<|>|~|\^)?\s*v?{_PART}(?:\.{_PART})?(?:\.{_PART})?{_SUFFIX}", re.ASCII)
 _HYPHEN = re.compile(r"(\S+)\s+-\s+(\S+)")
 _MAX_LENGTH = 200
 

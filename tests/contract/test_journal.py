@@ -49,11 +49,21 @@ def test_a_record_comes_back_as_it_was(journal: Journal) -> None:
     record = _record(
         deployed=Plan(2, "sha256:2"), previous=Plan(1, "sha256:1"), sequence=9, work=Work(4, Step.APPLY, "web"),
         works=4, attempt=2, heals=1, failure=failure, cause=failure, refusal=failure, held="waits",
-        components=(ComponentStatus(name="web", state="Applying"),), activated=True, cleared=False,
+        components=(ComponentStatus(name="web", state="Applying"),), begun=True, activated=True, cleared=False,
         commands=(CommandOutcome(id="c", action="retry", outcome="done"),),
     )  # fmt: skip
     journal.write(Batch(records={"app": record}))
     assert journal.load() == {"app": record}
+
+
+def test_the_runtimes_that_were_told_last_are_remembered(journal: Journal) -> None:
+    """None at first; a batch without them changes nothing."""
+    assert journal.runtimes() == frozenset()
+    journal.write(Batch(runtimes=frozenset({"docker", "compose"})))
+    journal.write(Batch(records={"app": _record()}))
+    assert journal.runtimes() == {"docker", "compose"}
+    journal.write(Batch(runtimes=frozenset()))
+    assert journal.runtimes() == frozenset()
 
 
 def test_a_manifest_is_kept_byte_for_byte_until_it_is_forgotten(journal: Journal) -> None:

@@ -81,7 +81,7 @@ def _deployment(**fields: object) -> DeploymentRecord:
         ahead=(6, 9), last_target=State.ROLLING_BACK, held="window", failure=_failure(), anomaly="odd",
         components=(ComponentStatus(name="db", state="Failed", message="x"),), assignment=Assignment(4, "1 of 2: zone=a had none", Share(500, 2**40, 2**50), Share(1, 0, 0)),
     )  # fmt: skip
-    return replace(record, **fields)  # type: ignore[arg-type]
+    return record._replace(**fields)  # type: ignore[arg-type]
 
 
 def _command(id: str = "c1", **fields: object) -> CommandRecord:
@@ -470,7 +470,7 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
     fleet = opened.load()
     opened.close()
     needed = Share(500, 3 * 2**29, 0)
-    assert list(fleet.deployments()) == [replace(running, assignment=Assignment(3, "", needed, needed))]
+    assert list(fleet.deployments()) == [running._replace(assignment=Assignment(3, "", needed, needed))]
     spec = fleet.specs["press"]
     assert spec.spec is not None
     assert spec == replace(_spec(), accepted=2, content_digest=content_digest(spec.spec))

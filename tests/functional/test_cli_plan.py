@@ -88,13 +88,28 @@ def test_a_plan_counts_what_was_promised_to_others(fleet: FleetProcesses) -> Non
     )
 
 
+def test_a_plan_without_a_renderer_is_the_rejection_that_apply_gets(fleet: FleetProcesses) -> None:
+    """The same reason from both; here for a component that no program brings a renderer for."""
+    document = json.loads(manifest("unrenderable"))
+    document["spec"]["components"] = [
+        {"name": "c", "compose": {"package": {"location": "https://files.example/c.tgz"}}}
+    ]
+    payload = json.dumps(document).encode()
+    planned = run(fleet.url, "plan", "-f", "-", stdin=payload)
+    applied = run(fleet.url, "apply", "-f", "-", stdin=payload)
+    assert planned.exit_code == applied.exit_code == Exit.FAILED
+    assert "unrenderable: would be rejected; nothing of it would run" in planned.stdout
+    assert planned.stdout.splitlines()[1:] == applied.stdout.splitlines()[1:]
+    assert run(fleet.url, "delete", "unrenderable").exit_code == Exit.OK
+
+
 def test_explain_tells_every_device_its_story(fleet: FleetProcesses) -> None:
     """Why it runs there, why not elsewhere, and what happens next."""
     payload = manifest("explained", selector={"matchLabels": {"line": "press"}})
     assert run(fleet.url, "apply", "-f", "-", "--wait", "-t", "30s", stdin=payload).exit_code == Exit.OK
     text = run(fleet.url, "explain", "explained").stdout
     assert "edge-01:" in text
-    assert "It is to run here: is selected, and all that suit take it." in text
+    assert "It is to run here: it is selected, and all that suit take it." in text
     assert "The device reports Deployed, generation 1" in text
     assert "edge-02" not in text
     other = run(fleet.url, "explain", "explained", "edge-02", "-o", "json")

@@ -118,6 +118,40 @@ def test_a_profile_that_no_device_supports_is_told_with_every_reason(fleet: Flee
     assert at in result.output
 
 
+def test_plan_render_and_validate_take_the_options_of_apply(fleet: FleetProcesses) -> None:
+    """The same words after another verb; a plan says what apply then does, also who loses it."""
+    options = ("--name", "moved", "--namespace", "halls", "--profile", "helm", "--set", "greeting=Ho")
+    assert apply(fleet, PACKAGE, *options, "--device", "edge-01").exit_code == Exit.OK
+    try:
+        assert run(fleet.url, "validate", "-f", str(PACKAGE), *options, "--device", "edge-02").exit_code == Exit.OK
+        rendered = run(fleet.url, "render", "-f", str(PACKAGE), *options, "--device", "edge-02")
+        assert rendered.exit_code == Exit.OK, rendered.output
+        assert "greeting: Ho, World!" in rendered.stdout
+        assert "namespace: halls" in rendered.stdout
+        assert "devices/edge-02/manifests/moved" in rendered.stdout
+        planned = run(fleet.url, "plan", "-f", str(PACKAGE), *options, "--device", "edge-02", "-o", "json")
+        assert planned.exit_code == Exit.OK, planned.output
+        [plan] = rows(planned)
+        assert {item["device"]: item["change"] for item in plan["targets"]} == {"edge-01": "removed", "edge-02": "new"}
+        assert plan["charts"][0]["carried"] is True
+        assert apply(fleet, PACKAGE, *options, "--device", "edge-02").exit_code == Exit.OK
+        repeated_until(
+            lambda: run(fleet.url, "get", "deployments", "moved", "-o", "json"),
+            lambda result: [(row["device"], row["state"]) for row in rows(result)] == [("edge-02", "Deployed")],
+            "it runs on edge-02 and nowhere else",
+        )
+    finally:
+        assert run(fleet.url, "delete", "moved", "--wait", "-t", "60s").exit_code == Exit.OK
+
+
+def test_a_package_can_be_deleted_by_its_file(fleet: FleetProcesses) -> None:
+    """By the name that it has where none is given."""
+    assert apply(fleet, PACKAGE, "--selector", "line=press").exit_code == Exit.OK
+    deleted = run(fleet.url, "delete", "-f", str(PACKAGE), "--wait", "-t", "60s")
+    assert deleted.exit_code == Exit.OK, deleted.output
+    assert run(fleet.url, "get", "spec", NAME).exit_code == Exit.NOT_FOUND
+
+
 def test_a_package_is_rendered_for_the_devices_that_would_take_it(fleet: FleetProcesses) -> None:
     """``render`` takes what ``apply`` takes."""
     offline = run(fleet.url, "render", "-f", str(PACKAGE))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.agents import manifest, tombstone
 from tests.support.brokers import KINDS
 from tests.support.observer import publish
 from tests.support.processes import Site, spec
@@ -87,3 +88,63 @@ def test_an_update_that_does_not_fit_leaves_the_old_generation_running(site: Sit
     site.observer.wait_phase("grows", "Deployed", 2)
     site.observer.wait_aggregate("grows", "its promise", lambda found: bool(found["devices"][0]["confirmed"]))
     delete(site, "grows")
+
+
+def allocatable(site: Site) -> dict[str, Any]:
+    return site.observer.last(f"devices/{DEVICE}/allocatable") or {}
+
+
+def test_images_are_reserved_on_the_disk_confirmed_by_the_device_and_released(site: Site) -> None:
+    """Both sides count them beside what is stored; a kill of the agent in between loses no promise."""
+    topic = f"devices/{DEVICE}/capabilities"
+    site.observer.wait("the capabilities", lambda: site.observer.last(topic) is not None)
+    disk = max(volume["capacity"] for volume in (site.observer.last(topic) or {})["storage"])
+    site.publish(spec("vision", devices=(DEVICE,), requirements={"storage": "1Mi", "images": str(disk // 2)}))
+    site.observer.wait_phase("vision", "Deployed", 1)
+    promised = {"deployment": "vision", "storage": disk // 2 + 2**20}
+
+    def is_promised() -> bool:
+        found = allocatable(site)
+        shown = [{key: item[key] for key in promised} for item in found.get("promised", ())]
+        return shown == [promised] and found["storage"] == disk - promised["storage"]
+
+    site.observer.wait("the promise", is_promised, partial(allocatable, site))
+    site.observer.wait_aggregate("vision", "confirmed", lambda found: bool(found["devices"][0]["confirmed"]))
+    site.publish(spec("second", devices=(DEVICE,), requirements={"images": str(disk // 2)}))
+    aggregate = site.observer.wait_phase("second", "NotPlaceable", 1)
+    [reason] = aggregate["notPlaceable"][0]["reasons"]
+    assert reason["code"] == "storage-left"
+    assert "promised to vision" in reason["message"]
+    site.publish(spec("third", devices=(DEVICE,), requirements={"storage": "1Gi", "images": str(disk)}))
+    aggregate = site.observer.wait_phase("third", "NotPlaceable", 1)
+    assert "storage with its images, the device has" in aggregate["notPlaceable"][0]["reasons"][0]["message"]
+    epoch = allocatable(site)["epoch"]
+    site.agents[DEVICE].kill()
+    site.agents[DEVICE].start()
+    site.observer.wait("the same after a kill", lambda: is_promised() and allocatable(site)["epoch"] > epoch)
+    for name in ("third", "second", "vision"):
+        delete(site, name)
+    site.observer.wait("the release", lambda: not allocatable(site)["promised"], partial(allocatable, site))
+    assert allocatable(site)["storage"] == disk
+
+
+def test_what_the_device_promised_to_somebody_else_is_not_given_away(site: Site) -> None:
+    """Its own word counts beside the orchestrator's books; and it refuses by itself what is too much for it."""
+    whole = large(site, "wanted", 0.6)
+    memory = whole["spec"]["requirements"]["memory"]
+    base = f"devices/{DEVICE}/manifests"
+    publish(site.url, f"{base}/stranger", manifest(1, "stranger", requirements={"memory": memory}), retain=True)
+    site.observer.wait("the promise", lambda: bool(allocatable(site).get("promised")), partial(allocatable, site))
+    site.publish(whole)
+    aggregate = site.observer.wait_phase("wanted", "NotPlaceable", 1)
+    assert "promised to stranger" in aggregate["notPlaceable"][0]["reasons"][0]["message"]
+    publish(site.url, f"{base}/greedy", manifest(1, "greedy", requirements={"memory": memory}), retain=True)
+    site.observer.wait("the refusal", lambda: (site.observer.status(DEVICE, "greedy") or {}).get("state") == "Failed")
+    failure = site.observer.status(DEVICE, "greedy")["failure"]
+    assert (failure["code"], failure["retryable"]) == ("insufficient", True)
+    assert "promised to stranger" in failure["message"]
+    assert [item["deployment"] for item in allocatable(site)["promised"]] == ["stranger"]
+    for name in ("greedy", "stranger"):
+        publish(site.url, f"{base}/{name}", tombstone(2, name), retain=True)
+    site.observer.wait_phase("wanted", "Deployed", 1)
+    delete(site, "wanted")

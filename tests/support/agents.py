@@ -186,7 +186,7 @@ class FakeProbe:
     def capabilities(self) -> Capabilities:
         return self.found
 
-    def free(self) -> Share:
+    def free(self, capabilities: Capabilities) -> Share:
         return self.unused
 
 
@@ -215,6 +215,7 @@ class LightAgent:
             reports=Reports(self.topics, DEVICE, self.journal.id, __version__, 30.0),
         )  # fmt: skip
         self.service.start()
+        self.clock.now += 1.0  # the first measurement is long enough ago for a question to start another
 
     def connect(self) -> Self:
         self.bus.connected = True

@@ -73,7 +73,8 @@ class AggregateStatus(Message):
     ``phase`` is ``Deployed`` only when every placed device runs the wanted generation;
     ``NotPlaceable`` when no device can take it; ``counts`` maps each state to its number of devices
     (``Waiting``: no report for the wanted generation yet). ``devices`` is bounded: with more devices
-    than that, those not yet Deployed come first and ``truncated`` says how many are left out.
+    than that, those not yet Deployed come first and ``truncated`` says how many are left out. ``paused``: no new
+    manifest goes out, whatever the phase.
     """
 
     deployment: str
@@ -82,6 +83,7 @@ class AggregateStatus(Message):
         "Pending", "NotPlaceable", "Progressing", "Deployed", "Degraded", "Failed", "Paused", "Removing", "Removed"
     ]
     message: str = ""
+    paused: bool = False
     total: Int64 = 0
     counts: dict[str, Int64] = Field(default_factory=dict)
     devices: tuple[DeviceSummary, ...] = ()

@@ -127,11 +127,16 @@ MAX_RULES = 100
 
 
 class Requirements(Document):
-    """What a device must have for this deployment: all of it, and one of the ``rules`` if there are any."""
+    """What a device must have for this deployment: all of it, and one of the ``rules`` if there are any.
+
+    ``storage`` is what the application itself stores. ``images`` is what its images take on the device's disk,
+    where their author knows; it is needed, reserved and promised in addition.
+    """
 
     cpu: CpuRequirement = CpuRequirement()
     memory: Quantity | None = None
     storage: Quantity | None = None
+    images: Quantity | None = None
     peripherals: tuple[PeripheralRequirement, ...] = ()
     interfaces: tuple[InterfaceRequirement, ...] = ()
     rules: Annotated[tuple[Rule, ...], Field(max_length=MAX_RULES)] = ()

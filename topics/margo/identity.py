@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from topics.identifiers import check_device_ref, check_dns_label, check_label_key, check_label_value
-from topics.margo.annotations import APPLICATION, DEPLOYMENT, DEVICES, NAME
+from topics.margo.annotations import APPLICATION, DEPLOYMENT, DEVICES, NAME, is_deployment_id
 from topics.margo.package.findings import Findings, is_text, joined, kind_of
 
 _VERSIONS = frozenset({"application.margo.org/v1alpha1", "v1"})
 _OLD_VERSIONS = frozenset({"margo.org/v1-alpha1", "margo.org/v1alpha1", "margo.deployment/v1"})
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _APPLICATION_ID = re.compile(r"[a-z0-9-]{1,200}\Z")
 _METADATA = frozenset({"id", "applicationId", "annotations", "labels", "name", "namespace", "deviceId"})
 _ID_KEYS = frozenset({"id", "applicationId", DEVICES})
@@ -62,7 +61,7 @@ def read_id(document: Mapping[str, object], metadata: Mapping[str, object], find
         ("metadata.annotations", annotations if isinstance(annotations, dict) else {}, "id", True),
     ]
     id, at = _placed(places, "id", "put it at the top of the document", findings)
-    if id and not _UUID.match(id):
+    if id and not is_deployment_id(id):
         findings.refuse(at, "bad-id", f"{id!r:.80} is not a UUID such as 0f83e682-a35b-4533-ae93-ff3810095f31")
     return id
 

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from topics.documents.status import ComponentStatus, DeploymentStatus
 from topics.errors import Reason
 from topics.lifecycle import State
-from topics.margo.annotations import DEPLOYMENT, NAME
+from topics.margo.annotations import DEPLOYMENT, NAME, is_deployment_id
 
 MargoState = Literal["pending", "installing", "installed", "failed", "removing", "removed"]
 
@@ -51,8 +51,8 @@ Error = dict[str, str]
 
 
 def is_margo(annotations: Mapping[str, str]) -> bool:
-    """Whether a spec with these annotations came as a Margo deployment, so that a status can be written of it."""
-    return DEPLOYMENT in annotations
+    """Whether a spec with these annotations was a Margo deployment or package: it has the id that a status carries."""
+    return is_deployment_id(annotations.get(DEPLOYMENT, ""))
 
 
 def status_manifest(

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.charts.archive import MAX_ARCHIVE_BYTES, digest_of, open_archive
@@ -189,3 +189,34 @@ def test_deeply_nested_yaml_is_refused_and_does_not_end_the_process(text: str) -
 def test_nesting_up_to_the_limit_is_read() -> None:
     """The limit itself is allowed."""
     assert load(("[" * MAX_DEPTH + "]" * MAX_DEPTH).encode())
+
+
+@given(st.text("ab*?/", max_size=8), st.text("ab/", max_size=8))
+def test_a_rule_matches_as_a_slow_reading_of_it_does(glob: str, path: str) -> None:
+    """Whatever stars it has: one never crosses a slash."""
+    assume("**" not in glob and glob.strip("/") and "/" not in (glob[0], glob[-1]))
+    subject = path if "/" in glob else path.rpartition("/")[2]
+
+    def fits(rule: str, text: str) -> bool:
+        if not rule:
+            return not text
+        if rule[0] == "*":
+            return fits(rule[1:], text) or (text[:1] not in ("", "/") and fits(rule, text[1:]))
+        return bool(text) and (text[0] == rule[0] or (rule[0] == "?" and text[0] != "/")) and fits(rule[1:], text[1:])
+
+    assert HelmIgnore(glob).leaves_out(path, folder=False) is (
+        fits(glob, subject) or HelmIgnore().leaves_out(path, folder=False)
+    )
+
+
+def test_a_rule_with_many_stars_is_decided_at_once() -> None:
+    """Backtracking over all of them would take longer than anybody waits."""
+    rules = HelmIgnore("*a" * 120 + "b")
+    assert not rules.leaves_out("a" * 250, folder=False)
+    assert rules.leaves_out("a" * 250 + "b", folder=False)
+
+
+def test_a_rule_longer_than_any_path_is_refused() -> None:
+    """Reading it takes time that grows with its square."""
+    with pytest.raises(ChartFetchError, match="at most 1000"):
+        HelmIgnore("[" * 100_000)

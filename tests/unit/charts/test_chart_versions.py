@@ -86,3 +86,10 @@ def test_no_wish_is_satisfied_by_any_version() -> None:
     """An empty version asks for nothing, pre-releases included: somebody named this archive."""
     assert satisfies("", "1.0.0-rc.1")
     assert not satisfies("1.0.0", "1.0.1")
+
+
+def test_digits_of_other_scripts_make_no_version() -> None:
+    """Helm reads ASCII digits only: what is taken here would be refused there."""
+    assert newest_match("1.x", ["1.\u0662.3", "1.1.0"]) == "1.1.0"
+    with pytest.raises(ValueError, match="neither a version"):
+        newest_match("\u0661.x", ["1.1.0"])

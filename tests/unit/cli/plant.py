@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cli.plan_model import Plan
 from cli.plan_rendering import rendering_with
-from cli.planning import Plan, make_plan
+from cli.planning import make_plan
 from cli.retained import State, read_state
 from orchestrator.decide_spec import content_digest
 from orchestrator.decision import Render, Rendered

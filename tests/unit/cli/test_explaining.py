@@ -110,7 +110,7 @@ def test_old_news_of_an_offline_device_is_called_old() -> None:
 
 def test_a_paused_rollout_says_so() -> None:
     """For the deployment and for each device that lacks it."""
-    paused = aggregate(summary(), phase="Paused", generation=2)
+    paused = aggregate(summary(), phase="Failed", paused=True, generation=2)
     found = explain(fleet(result(generation=2), paused, status(), presence()), "press", None, NOW)
     assert "Nothing new goes out until: fleetbus resume press" in found.sentences
     assert found.devices[0].sentences[-1].endswith("fleetbus resume press")
@@ -139,7 +139,8 @@ def test_a_device_that_the_spec_passes_over_is_told_why() -> None:
 def test_a_device_nobody_knows_is_unknown() -> None:
     """Without its capabilities nothing can be compared."""
     found = story(result(), aggregate(), device="edge-99", payload=spec(selector={}))
-    assert (found.standing, found.sentences) == ("unknown", ("It has never been heard of on this broker.",))
+    assert found.standing == "unknown"
+    assert found.sentences == ("It has never been heard of on this broker. Which there are: fleetbus get devices",)
 
 
 def test_a_rejected_spec_shows_its_reasons_and_what_stays_in_force() -> None:
@@ -152,6 +153,41 @@ def test_a_rejected_spec_shows_its_reasons_and_what_stays_in_force() -> None:
     assert "    spec.agents: is required and missing" in text
     assert "The orchestrator is offline" in text
     assert explain(fleet(aggregate()), "press").sentences[0] == "No orchestrator has answered this spec yet."
+
+
+def test_a_spec_that_cannot_be_rendered_is_not_said_to_go_on_by_itself() -> None:
+    """Neither on a device that is there nor on one that is away; its reasons are told once."""
+    reason = Reason(path="spec.components[0].helm", code="chart-not-found", message="there is no such chart")
+    placed = tuple(Placed(device=device, why="is named") for device in ("edge-01", "edge-02"))
+    waiting = (
+        summary(state=None, generation=0, desired_generation=0, deployed_generation=None),
+        summary("edge-02", state=None, generation=0, desired_generation=0, deployed_generation=None, online=False),
+    )
+    made = fleet(
+        result(reasons=(reason,), placed=placed),
+        aggregate(*waiting, phase="Failed", message=str(reason)), presence(), presence("edge-02", online=False),
+    )  # fmt: skip
+    found = explain(made, "press", None, NOW)
+    assert found.sentences[1] == (
+        "The phase is Failed: it cannot be rendered, for the reasons below; it waits for another spec."
+    )
+    for item in found.devices:
+        assert item.sentences[0] == "It is to run here: it is named."
+        assert (
+            item.sentences[-1] == "Next: its manifest is sent when the spec can be rendered; the reasons stand above."
+        )
+    assert "It is offline." in found.devices[1].sentences
+    assert "\n".join(explanation_lines(found)).count("there is no such chart") == 1
+
+
+def test_devices_of_which_the_same_is_said_stand_together() -> None:
+    """In text; as data each is one."""
+    refused = tuple(REFUSAL.model_copy(update={"device": f"edge-{number}"}) for number in range(30))
+    found = explain(fleet(result(), aggregate(not_placeable=refused, phase="NotPlaceable")), "press", None, NOW)
+    heads = [line for line in explanation_lines(found) if not line.startswith(" ")]
+    assert len(heads) == 2
+    assert heads[1].endswith("and 10 more:")
+    assert len(explanation_data(found)["devices"]) == 30
 
 
 def test_a_removal_is_told_as_one() -> None:

@@ -132,7 +132,7 @@ def test_a_spec_that_is_not_valid_is_not_sent() -> None:
         "apply", "-f", "-", "-b", "mqtt://127.0.0.1:1", stdin="apiVersion: fleetbus/v2\nkind: DeploymentSpec\n"
     )
     assert result.exit_code == Exit.USAGE
-    assert "standard input: apiVersion: is 'fleetbus/v2'" in result.stderr
+    assert "standard input:1:13: apiVersion: is 'fleetbus/v2'" in result.stderr
 
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,7 @@ def test_a_template_is_told_from_a_document(tmp_path: Path) -> None:
     (folder / "margo.yaml").write_text(text.replace("oci://registry.example/tsdb", "{{REPOSITORY}}"))
     with pytest.raises(CliError) as raised:
         loaded(folder)
-    assert "line" in raised.value.details[0]
+    assert re.search(r"margo\.yaml:[0-9]+:[0-9]+: ", raised.value.details[0])
     assert "template" in raised.value.details[1]
 
 

@@ -8,12 +8,17 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cli.plan_model import Rendering
 from cli.plan_text import plan_data, plan_lines
 from cli.planning import make_plan
+from orchestrator.offers import Offer
 from orchestrator.placement import refusals_of
+from orchestrator.rendering.port import RenderError
 from tests.unit.cli.plant import MAKE, Plant, fates
 from tests.unit.orchestrator.story import GIB, TOPICS, spec
 from topics import channels
+from topics.codec import encode
+from topics.errors import Reason
 from topics.spec_reader import read_document
 
 PRESS = {"matchLabels": {"line": "press"}}
@@ -122,15 +127,65 @@ def test_a_plan_can_be_asked_about_single_devices() -> None:
     assert codes["edge-09"] == ["unknown-device"]
     assert "line" in plan.not_selected["edge-03"][0].message
     assert running.plan(payload, devices=("edge-02",)).taken is False
+    named = running.plan(spec(devices=("edge-01",)), devices=("edge-02",))
+    assert "    spec.agents: the spec does not select the device" in plan_lines(named)
 
 
-def test_what_cannot_be_rendered_is_said_and_nothing_can_be_made_of_it() -> None:
-    """The component's renderer is not installed here."""
-    component = {"name": "c", "renderer": "nobodys", "custom": {}}
-    plan = plant().plan(spec(selector=PRESS, component=component))
-    assert plan.problems
+def test_what_cannot_be_rendered_is_said_and_nothing_is_sent() -> None:
+    """The orchestrator accepts it and sends no manifest: what runs keeps running."""
+    reason = Reason(path="spec.components[0].helm", code="chart-not-found", message="there is no such chart")
+
+    def make(*_: object) -> Rendering:
+        raise RenderError((reason,))
+
+    payload = spec(selector=PRESS)
+    plan = make_plan(plant().state, read_document(payload).spec, payload, make)
+    assert plan.problems == (reason,)
     assert not plan.taken
-    assert any("cannot be rendered" in line for line in plan_lines(plan))
+    lines = plan_lines(plan)
+    assert "  cannot be rendered: spec.components[0].helm: there is no such chart" in lines
+    assert "  no manifest is sent until it can be; what runs keeps running" in lines
+
+
+def test_a_kind_of_component_without_a_renderer_is_rejected_as_the_orchestrator_does() -> None:
+    """Nothing is placed, and no device loses what it has."""
+    running = plant().apply(spec(selector=PRESS))
+    plan = running.plan(spec(selector={}, rate="20"), offers={"helm": Offer(frozenset({"helm"}), "kubernetes")})
+    assert (plan.rejected, plan.taken, plan.changes, plan.targets) == (True, False, False, [])
+    assert (plan.before, plan.after) == (1, 1)
+    first, second = plan_lines(plan)
+    assert first == "press: would be rejected; generation 1 stays in force"
+    assert "no renderer takes 'kubernetes' components" in second
+    assert plan_data(plan)["rejected"] is True
+
+
+def test_a_device_that_gets_nothing_downloads_nothing() -> None:
+    """Sizes and images are those of the devices that were asked about."""
+    plan = plant().plan(spec(selector=PRESS), devices=("edge-03",))
+    assert (plan.served, plan.manifest_bytes, plan.new_images, plan.rendering) == (0, None, (), None)
+
+
+def test_the_size_of_images_is_told_where_the_spec_says_it() -> None:
+    """Nobody else knows it."""
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+           "spec": {"containers": [{"name": "c", "image": "registry.example/c:1"}]}}  # fmt: skip
+    component = {"name": "c", "kubernetes": {"objects": [pod]}}
+    unknown = plan_lines(plant().plan(spec(selector=PRESS, component=component)))
+    assert "  images that were not there before (of unknown size): registry.example/c:1" in unknown
+    plan = plant().plan(spec(selector=PRESS, component=component, requirements={"images": "1.5Gi"}))
+    told = "  images that were not there before (1.5Gi in all, as the spec says): registry.example/c:1"
+    assert told in plan_lines(plan)
+    assert plan_data(plan)["imageBytes"] == 3 * GIB // 2
+
+
+def test_a_headline_counts_in_whole_sentences() -> None:
+    """Also where several devices lose it, and where one other is enough."""
+    running = plant().apply(spec(selector=PRESS))
+    first, *rest = plan_lines(running.plan(spec(selector=PRESS, count=1)))
+    assert first == "press: generation 1 → 2; 1 with the same objects, 1 losing it"
+    assert "    1 other is enough" in rest
+    lost = plan_lines(running.plan(spec(selector={"matchLabels": {"line": "paint"}})))
+    assert lost[0] == "press: generation 1 → 2; 1 new, 2 losing it"
 
 
 def test_a_rejected_spec_on_the_broker_is_not_taken_for_what_runs() -> None:
@@ -152,6 +207,18 @@ def test_a_deleted_spec_that_comes_again_goes_on_counting() -> None:
     assert fates(plan) == {"edge-01": "new", "edge-02": "new"}
 
 
+def test_a_paused_rollout_is_remarked_also_where_everything_is_deployed() -> None:
+    """Then the phase is Deployed, and a new generation goes out to nobody all the same."""
+    running = plant().apply(spec(selector=PRESS))
+    running.deployed("edge-01", 1).deployed("edge-02", 1)
+    running.command("pause")
+    status = running.aggregate()
+    assert (status.phase, status.paused) == ("Deployed", True)
+    running.retained[TOPICS.topic(channels.AGGREGATE, deployment="press")] = encode(status)
+    plan = running.plan(spec(selector=PRESS, rate="20"))
+    assert "its rollout is paused: nothing goes out until 'fleetbus resume press'" in plan.remarks
+
+
 def test_a_message_nobody_can_read_is_left_out_and_named() -> None:
     """A forged manifest is not compared with."""
     running = plant().apply(spec(selector=PRESS))
@@ -166,7 +233,7 @@ def test_text_and_data_say_the_same() -> None:
     running.presence("edge-02", online=False)
     plan = running.plan(spec(selector=PRESS, rate="20", requirements={"memory": "2Gi"}))
     text = "\n".join(plan_lines(plan))
-    assert text.startswith("press: generation 1 → 2; 2 changed, 1 loses it")
+    assert text.startswith("press: generation 1 → 2; 2 changed, 1 losing it")
     assert "offline, and served when they return: edge-02" in text
     assert 'data.rate: "10" → "20"' in text
     data = plan_data(plan)

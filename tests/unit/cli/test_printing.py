@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cli.printing import age, precise, span, visible
+from cli.context import Output
+from cli.printing import age, emit, enough, grid, named, precise, span, visible
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,23 @@ def test_short_spans_are_precise() -> None:
 def test_control_characters_do_not_reach_the_terminal() -> None:
     """What a device sends must not move the cursor or set the title."""
     assert visible("a\x1b[2Jb\u202ec\nd") == "a�[2Jb�c\nd"
+
+
+def test_a_narrow_terminal_cuts_no_name(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A table that is wider than the terminal runs over its edge; only the last column wraps."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("TERM", "dumb")
+    headings = ("DEPLOYMENT", "DEVICE", "STATE", "MESSAGE")
+    row = ("com-example-hello-margo", "edge-01", "NotPlaceable", "needs 10Gi storage, 6.2Gi left of 32Gi, and more")
+    emit(Output.TABLE, lambda: None, lambda: grid(headings, [row]))
+    head, first, *rest = capsys.readouterr().out.splitlines()
+    assert [head.split()[index] for index in range(4)] == list(headings)
+    assert first.split()[:3] == list(row[:3])
+    assert " ".join([*first.split()[3:], *(line.strip() for line in rest)]) == row[3]
+
+
+def test_many_names_are_the_first_and_a_number() -> None:
+    """And one other is not 'others'."""
+    assert named(f"e{number}" for number in range(1022)).endswith("e19 and 1,002 more")
+    assert (enough(1), enough(2)) == ("1 other is enough", "2 others are enough")

@@ -98,6 +98,16 @@ def test_every_example_is_what_the_schema_says(file: Path) -> None:
     assert not list(SPEC.iter_errors(yaml.safe_load(file.read_text("utf-8"))))
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_editor_finds_the_schema_of_every_example(file: Path) -> None:
+    """By the first line, which the YAML language server reads."""
+    first = file.read_text(encoding="utf-8").split("\n", 1)[0]
+    hint, _, path = first.partition("$schema=")
+    assert hint == "# yaml-language-server: "
+    schema = json.loads((file.parent / path).read_text(encoding="utf-8"))
+    Draft202012Validator(schema).validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
 def test_what_is_valid_is_valid_for_both() -> None:
     """Quantities and durations as texts and numbers, with a space before the unit; an absent value as null."""
     read_spec(json.dumps(VALID).encode())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli.document_files import split_documents
 from cli.exits import CliError, Exit
-from cli.spec_files import load_specs, split_documents
+from cli.spec_files import load_names, load_specs
 
 
 def spec(name: str, **body: object) -> str:
@@ -42,7 +44,7 @@ def test_several_documents_are_sent_one_by_one(tmp_path: Path) -> None:
     file.write_text(f"{spec('a')}\n---\n{spec('b')}\n--- # the last\n{spec('c')}\n---\n# nothing\n")
     loaded = load_specs([file])
     assert [item.name for item in loaded] == ["a", "b", "c"]
-    assert "document from line 2" in loaded[1].source
+    assert loaded[1].source == f"{file}:2"
 
 
 def test_a_folder_is_its_specs_and_not_its_subfolders(tmp_path: Path) -> None:
@@ -64,8 +66,8 @@ def test_every_reason_in_every_file_is_told_at_once(tmp_path: Path) -> None:
         load_specs([tmp_path])
     assert raised.value.code is Exit.USAGE
     first, second = raised.value.details
-    assert "a.yaml: spec.workload.namspace:" in first
-    assert "b.yaml: metadata.name:" in second
+    assert re.search(r"a\.yaml:1:[0-9]+: spec\.workload\.namspace:", first)
+    assert re.search(r"b\.yaml:1:[0-9]+: metadata\.name:", second)
 
 
 def test_two_specs_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -105,3 +107,38 @@ def test_no_content_is_lost_in_splitting(lines: list[str]) -> None:
 
 def _matters(line: str) -> bool:
     return (bool(line.strip()) and not line.startswith(("#", "---"))) or line in ("--- b: 2", "----")
+
+
+def test_names_are_known_without_any_device(tmp_path: Path) -> None:
+    """For delete: a spec, an application package, and a deployment of Margo's that names no device."""
+    (tmp_path / "a.yaml").write_text(spec("a"))
+    (tmp_path / "b.yaml").write_text(
+        json.dumps(
+            {
+                "apiVersion": "application.margo.org/v1alpha1",
+                "kind": "ApplicationDeployment",
+                "metadata": {
+                    "name": "oven-watch",
+                    "annotations": {"id": "8c1f4a52-6d0e-4b7c-9d2b-2f6f5b1d7e90", "applicationId": "com-example-oven"},
+                },
+                "spec": {
+                    "deploymentProfile": {
+                        "type": "helm.v3",
+                        "components": [{"name": "w", "properties": {"repository": "oci://r.example/w"}}],
+                    }
+                },
+            }
+        )
+    )
+    package = Path(__file__).parents[3] / "examples" / "margo" / "hello-margo"
+    assert load_names([tmp_path, package]) == ["a", "oven-watch", "com-example-hello-margo"]
+    (tmp_path / "c.yaml").write_text("kind: [")
+    with pytest.raises(CliError, match="nothing was sent"):
+        load_names([tmp_path])
+
+
+def test_charts_are_looked_for_beside_each_document_of_a_file(tmp_path: Path) -> None:
+    """Also where it is one of several in its file."""
+    file = tmp_path / "all.yaml"
+    file.write_text(f"{spec('a')}\n---\n{spec('b')}\n")
+    assert [item.folder for item in load_specs([file])] == [tmp_path, tmp_path]

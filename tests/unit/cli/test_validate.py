@@ -126,10 +126,72 @@ def test_a_bomb_is_refused_at_once() -> None:
     assert validate("-f", "-", stdin="[" * 500_000).exit_code == Exit.USAGE
 
 
-def test_what_is_no_text_has_a_place_too(tmp_path: Path) -> None:
-    """The first line, for want of a better one."""
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [(b"\xff\xfe\x00", "1:1"), (b"a: 1\nb: \xc3\xa4\xff\n", "2:5"), (b"\xef\xbb\xbfa: \xff", "1:4")],
+)
+def test_what_is_no_text_has_a_place_too(content: bytes, place: str, tmp_path: Path) -> None:
+    """The first character that is none."""
     file = tmp_path / "a.yaml"
-    file.write_bytes(b"\xff\xfe\x00")
+    file.write_bytes(content)
     result = validate("-f", str(file))
     assert result.exit_code == Exit.USAGE
-    assert result.stdout.startswith(f"{file}:1:1: not valid UTF-8 at byte 0")
+    assert result.stdout.startswith(f"{file}:{place}: not valid UTF-8 at byte ")
+
+
+def test_a_document_that_is_too_large_is_refused_without_being_read() -> None:
+    """A limit would be no use if everything were parsed first to say where."""
+    result = validate("-f", "-", stdin="a: 1\n" * 300_000)
+    assert result.exit_code == Exit.USAGE
+    assert result.stdout.startswith("standard input:1:1: 1500000 bytes are more than the limit")
+
+
+def test_a_file_without_an_end_is_refused() -> None:
+    """A device, or a pipe that somebody forgot."""
+    result = validate("-f", "/dev/zero")
+    assert result.exit_code == Exit.USAGE
+    assert "/dev/zero is larger than 64 MiB" in result.output
+
+
+def test_a_package_is_checked_with_the_options_of_apply() -> None:
+    """Values, profile, name: what apply would refuse, with the place of the parameter."""
+    package = EXAMPLES / "margo" / "hello-margo"
+    file = package / "margo.yaml"
+    fine = ("--set", "greeting=Hi", "--profile", "helm", "--name", "hi", "--namespace", "ns", "-l", "line=press")
+    assert validate("-f", str(package), *fine).exit_code == Exit.OK
+    for options, text in (
+        (("--set", "intervalSeconds=0"), "parameters.intervalSeconds: 0 is less than 1"),
+        (("--set", "greting=Hi"), "did you mean greeting?"),
+        (("--profile", "compose"), "no deployment profile has the id or type 'compose'"),
+    ):
+        result = validate("-f", str(package), *options)
+        assert result.exit_code == Exit.USAGE, result.output
+        assert result.stdout.startswith(f"{file}:")
+        assert text in result.stdout
+    native = validate("-f", str(EXAMPLES / "line-monitor.yaml"), "--set", "a=b")
+    assert native.exit_code == Exit.USAGE
+    assert "there is none among the files" in native.output
+
+
+def test_what_a_package_refers_to_is_looked_at(tmp_path: Path) -> None:
+    """A chart that is missing is found before anybody applies it."""
+    (tmp_path / "margo.yaml").write_bytes((EXAMPLES / "margo" / "hello-margo" / "margo.yaml").read_bytes())
+    result = validate("-f", str(tmp_path))
+    assert result.exit_code == Exit.USAGE
+    assert "deploymentProfiles[0].components: the package has no file or folder './charts/hello-margo'" in result.stdout
+
+
+def test_a_deployment_that_names_no_device_is_valid_for_a_given_one() -> None:
+    """As apply takes it."""
+    text = """\
+id: 8c1f4a52-6d0e-4b7c-9d2b-2f6f5b1d7e90
+metadata: {name: oven-watch}
+spec:
+  applicationId: com-example-oven-watch
+  deploymentProfile:
+    type: helm
+    components: [{name: watcher, properties: {repository: "oci://registry.example/watcher", revision: 3.2.0}}]
+"""
+    assert validate("-f", "-", stdin=text).exit_code == Exit.USAGE
+    given = validate("-f", "-", "--device", "edge-01", stdin=text)
+    assert given.exit_code == Exit.OK, given.output

@@ -94,7 +94,7 @@ def test_json_toml_and_yaml_say_the_same(tmp_path: Path) -> None:
         "d.YML": 'override: {memory: 1Gi}\nadd: {labels: {hall: "3"}}\n',
     }
     assert len({overlay(tmp_path, text, name).model_dump_json() for name, text in forms.items()}) == 1
-    for name, nothing in (("e.json", "{}"), ("f.toml", ""), ("g.yaml", "")):
+    for name, nothing in (("e.json", "{}"), ("f.toml", "#"), ("g.yaml", "#")):
         assert overlay(tmp_path, nothing, name).applied_to(MEASURED) == MEASURED
 
 
@@ -120,6 +120,8 @@ def test_json_toml_and_yaml_say_the_same(tmp_path: Path) -> None:
         ({"add": {"cpus": [{"architecture": "amd64", "cores": -2}]}}, ["add.cpus[0].cores"]),
         ({"overide": {}}, ["overide", "is not a field"]),
         ({"override": {"memory": "x"}, "add": {"cpus": [{}]}}, ["override.memory", "add.cpus[0].architecture"]),
+        ("", ["it is empty"]),
+        (b" \n", ["it is empty"]),
         ("[]", ["should be an object"]),
         ("{", ["line 1 column 2"]),
         ('{"add": {}, "add": {}}', ["stands twice"]),
@@ -141,11 +143,12 @@ def test_a_fault_names_file_and_field(tmp_path: Path, content: str | bytes | dic
         ("a.toml", "[override]\nmemory = 1979-05-27\n", "not JSON serializable"),
         ("a.toml", "[override]\nmemory = inf\n", "not JSON compliant"),
         ("a.toml", "a = \n", "line 1"),
+        ("a.toml", "\n" + "a." * 30_000 + "b = 1", "line 2 holds more than 300 dots"),
         ("a.toml", "a = " + "[" * 30_000, ""),
         ("a.yaml", "a: [", "not valid YAML"),
         ("a.yaml", "a: &x [*x]", ""),
-        ("a.conf", "", "ends neither in .json nor in .toml"),
-        ("noending", "", "ends neither"),
+        ("a.conf", "x", "ends neither in .json nor in .toml"),
+        ("noending", "x", "ends neither"),
     ],
 )
 def test_every_form_has_its_faults_told(tmp_path: Path, name: str, text: str, part: str) -> None:
@@ -181,7 +184,7 @@ def test_the_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     """Also when its size and time stay the same."""
     path = tmp_path / "device.json"
     path.write_text('{"override": {"serial": "A"}}')
-    file = OperatorsFile(path, LOG)
+    file = OperatorsFile(path, "edge-01", LOG)
     assert file.overlay().override.serial == "A"
     before = path.stat()
     path.write_text('{"override": {"serial": "B"}}')
@@ -189,20 +192,26 @@ def test_the_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     assert file.overlay().override.serial == "B"
 
 
-@pytest.mark.parametrize("content", ["{", None])
+@pytest.mark.parametrize("content", ["{", None, "", "folder", "pipe", "x" * (LARGEST_BYTES + 1)])
 def test_a_file_that_breaks_later_changes_nothing(
     tmp_path: Path, content: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What it last said stays, the log says so once, and the mended file is taken."""
     path = tmp_path / "device.json"
     path.write_text('{"override": {"serial": "A"}}')
-    file = OperatorsFile(path, LOG)
-    if content is None:
-        path.unlink()
-    else:
+    file = OperatorsFile(path, "edge-01", LOG)
+    path.unlink()
+    if content == "folder":
+        path.mkdir()
+    elif content == "pipe":
+        os.mkfifo(path)
+    elif content is not None:
         path.write_text(content)
     assert [file.overlay().override.serial for _ in range(3)] == ["A"] * 3
     assert caplog.text.count("is not taken") == 1
+    if path.is_dir():
+        path.rmdir()
+    path.unlink(missing_ok=True)
     path.write_text('{"override": {"serial": "C"}}')
     assert file.overlay().override.serial == "C"
 
@@ -220,6 +229,15 @@ def test_a_wrong_file_ends_the_start(tmp_path: Path) -> None:
         build(read_config(options, {}))
 
 
+def test_the_file_names_no_device_its_own_gateway(tmp_path: Path) -> None:
+    """As the option does not."""
+    path = tmp_path / "device.json"
+    path.write_text('{"override": {"gateway": "edge-01"}}')
+    with pytest.raises(CapabilitiesFileError, match=r"override\.gateway: edge-01 is this device itself"):
+        OperatorsFile(path, "edge-01", LOG)
+    assert OperatorsFile(path, "edge-02", LOG).overlay().override.gateway == "edge-01"
+
+
 def test_a_device_is_not_its_own_gateway(tmp_path: Path) -> None:
     """And a gateway's id is a device id."""
     options = ["--broker", "mqtt://h", "--device", "a", "--data", str(tmp_path), "--gateway"]
@@ -235,7 +253,7 @@ def test_a_device_says_what_it_measured_was_told_and_was_corrected(tmp_path: Pat
     path.write_text('{"override": {"serial": "SN-7"}, "add": {"peripherals": [{"type": "gpu"}]}}')
     probe = DeviceProbe(
         Told("edge-01", {"line": "press"}, "gate-1"), tmp_path, ["kubernetes"], "0.1",
-        runtimes=RuntimeSources(tmp_path, {"PATH": str(tmp_path)}), correct=OperatorsFile(path, LOG).correct, log=LOG,
+        runtimes=RuntimeSources(tmp_path, {"PATH": str(tmp_path)}), correct=OperatorsFile(path, "edge-01", LOG).correct, log=LOG,
     )  # fmt: skip
     found = probe.capabilities()
     assert (found.device, found.gateway, found.labels, found.serial) == (
@@ -294,7 +312,11 @@ def test_a_policy_stands_under_override(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("policy", "says"),
-    [({"forbid": ["privilege"]}, "forbid[0]"), ({"namespaces": []}, "namespaces"), ({"forbid": "privileged"}, "forbid")],
+    [
+        ({"forbid": ["privilege"]}, "forbid[0]"),
+        ({"namespaces": []}, "namespaces"),
+        ({"forbid": "privileged"}, "forbid"),
+    ],
 )
 def test_a_typing_error_in_a_policy_is_refused(tmp_path: Path, policy: dict[str, Any], says: str) -> None:
     """Or the operator would believe that something is forbidden which is not."""

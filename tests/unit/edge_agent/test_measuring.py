@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from edge_agent.measuring import MOST_WAITING
-from tests.support.agents import LightAgent, manifest
+from edge_agent.adapters.journal import memory_journal
+from edge_agent.measuring import LONGEST_SECONDS, MOST_WAITING
+from tests.support.agents import LightAgent, manifest, tombstone
 from topics.codec import encode
 from topics.documents.device import Allocatable, Capabilities, Runtime
 from topics.documents.query import Query
@@ -35,6 +36,14 @@ class HeldExecutor:
 
     def stop(self) -> None:
         self.jobs.clear()
+
+
+def held_agent() -> tuple[LightAgent, HeldExecutor]:
+    """A connected agent that has measured its device once; whatever it measures from now on is held."""
+    executor = HeldExecutor()
+    agent = LightAgent(executor=executor)
+    executor.release()
+    return agent.connect(), executor
 
 
 def ask(agent: LightAgent, *names: str) -> LightAgent:
@@ -91,8 +100,7 @@ def test_an_unchanged_device_is_not_told_again() -> None:
 
 def test_the_age_counts_from_the_start_of_the_measurement() -> None:
     """On the monotonic clock, whatever the device's own clock shows."""
-    executor = HeldExecutor()
-    agent = LightAgent(executor=executor).connect()
+    agent, executor = held_agent()
     ask(agent, "q-1")
     executor.release()
     agent.clock.now += 2.5
@@ -102,8 +110,7 @@ def test_the_age_counts_from_the_start_of_the_measurement() -> None:
 
 def test_a_flood_of_questions_causes_one_measurement_at_a_time() -> None:
     """Those that came before it started share its answer; the others wait for the next one."""
-    executor = HeldExecutor()
-    agent = LightAgent(executor=executor).connect()
+    agent, executor = held_agent()
     ask(agent, "q-1")
     for number in range(300):
         ask(agent, f"late-{number % 10}")
@@ -121,8 +128,7 @@ def test_a_flood_of_questions_causes_one_measurement_at_a_time() -> None:
 
 def test_measurements_for_questions_keep_a_distance() -> None:
     """Programs are started for each: who asks without end does not take the processor."""
-    executor = HeldExecutor()
-    agent = LightAgent(executor=executor).connect()
+    agent, executor = held_agent()
     ask(agent, "q-1")
     executor.release()
     ask(agent, "q-2").settle(0.5)
@@ -134,8 +140,7 @@ def test_measurements_for_questions_keep_a_distance() -> None:
 
 def test_too_many_questions_are_told_to_come_again() -> None:
     """What waits is bounded; nobody is left without an answer."""
-    executor = HeldExecutor()
-    agent = LightAgent(executor=executor).connect()
+    agent, _ = held_agent()
     ask(agent, "first")
     ask(agent, *(f"q-{number}" for number in range(MOST_WAITING + 1)))
     (refused,) = agent.answers()
@@ -146,8 +151,7 @@ def test_too_many_questions_are_told_to_come_again() -> None:
 
 def test_a_question_never_waits_on_the_deciding_thread() -> None:
     """While the device is being measured, a manifest is taken up."""
-    executor = HeldExecutor()
-    agent = LightAgent(executor=executor).connect()
+    agent, _ = held_agent()
     ask(agent, "q-1")
     assert agent.receive("manifests", manifest(1)).status().state is State.CREATED
 
@@ -216,8 +220,7 @@ def test_without_a_broker_no_answer_is_kept() -> None:
 
 def test_a_device_that_has_just_booted_is_measured_again_soon() -> None:
     """Its runtimes may still be starting: after 15 s, 30 s, 60 s …, then every ten minutes."""
-    executor = HeldExecutor()
-    agent = LightAgent(executor=executor).connect()
+    agent, executor = held_agent()
     times = []
     for _ in range(1900):
         agent.clock.now += 1.0
@@ -257,3 +260,97 @@ def test_who_asks_is_told_at_once_that_a_runtime_does_not_answer() -> None:
     assert answer.capabilities is not None
     assert answer.capabilities.runtimes == ()
     assert told(agent)[-1].runtimes == ()
+
+
+def test_a_slow_first_measurement_holds_up_neither_the_start_nor_the_session() -> None:
+    """Nothing is told that is not known, and a deployment is checked as soon as the device is."""
+    executor = HeldExecutor()
+    agent = LightAgent(executor=executor).connect().receive("manifests", manifest(1))
+    assert agent.status().state is State.CREATED
+    assert {topic.rpartition("/")[2] for topic in agent.bus.retained} == {"presence", "app"}
+    assert ask(agent, "q-1").answers() == []
+    for _ in range(20):
+        executor.release()
+        agent.settle()
+    assert agent.status().state is State.DEPLOYED
+    assert {"capabilities", "allocatable"} < {topic.rpartition("/")[2] for topic in agent.bus.retained}
+    assert [answer.problem for answer in agent.answers()] == [""]
+
+
+def test_what_is_removed_before_the_device_is_known_is_not_checked_any_more() -> None:
+    """Removals wait for no measurement, and a check that waited for one is forgotten."""
+    executor = HeldExecutor()
+    agent = LightAgent(executor=executor).connect().receive("manifests", manifest(1))
+    (measurement,), executor.jobs = executor.jobs, []
+    agent.receive("manifests", tombstone(2))
+    executor.release()
+    assert agent.settle().status().state is State.REMOVED
+    measurement(lambda: False)
+    agent.settle()
+    assert executor.jobs == []
+
+
+def test_a_measurement_that_never_ends_is_told_to_who_asks() -> None:
+    """A dead network disk: nobody waits for ever, nothing piles up, and there is no second one beside it."""
+    agent, executor = held_agent()
+    ask(agent, "q-1")
+    agent.settle(LONGEST_SECONDS - 1)
+    assert agent.answers() == []
+    ask(agent, "q-2").settle(1.0)
+    assert [(answer.query, "does not end" in answer.problem) for answer in agent.answers()] == [
+        ("q-1", True),
+        ("q-2", True),
+    ]
+    assert ask(agent, "q-3").answers()[-1].query == "q-3"
+    assert agent.service.next_due() <= agent.clock.now + 1.0  # the chores
+    assert len(executor.jobs) == 1
+    executor.release()
+    ask(agent.settle(1.0), "q-4")
+    for _ in range(2):  # the regular one, which is overdue, and the one for the question
+        executor.release()
+        agent.settle(1.0)
+    assert (agent.answers()[-1].query, agent.answers()[-1].problem) == ("q-4", "")
+
+
+def test_rubbish_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """One line a second, with the number of those that had none."""
+    agent = LightAgent().connect()
+    for _ in range(1000):
+        agent.ask(b"{")
+        agent.ask(b'{"id":"q","about":"weather"}')
+        agent.service.step(0.0)
+    agent.ask(b"{").settle(1.0)
+    lines = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert [record.fields["more_before"] for record in lines] == [0, 999]  # type: ignore[attr-defined]
+    assert len(agent.answers()) == 1000
+
+
+def test_a_runtime_that_starts_later_than_the_agent_is_waited_for() -> None:
+    """After a power cut the engine is slower: what was told before stays on the broker for that while."""
+    journal = memory_journal()
+    before = LightAgent(journal)
+    before.probe.found = before.probe.found.model_copy(update={"runtimes": (_DOCKER,)})
+    before.connect().settle(15.0)
+    executor = HeldExecutor()
+    again = LightAgent(journal, executor=executor).connect().receive("manifests", manifest(1))
+    with_docker = again.probe.found.model_copy(update={"runtimes": (_DOCKER,)})
+    executor.release()
+    again.settle()
+    assert again.status().state is State.CREATED
+    again.probe.found = with_docker
+    for _ in range(20):
+        again.settle(1.0)
+        executor.release()
+    assert {found.runtimes for found in told(again)} == {(_DOCKER,)}
+    assert again.status().state is not State.CREATED
+
+
+def test_a_runtime_that_does_not_come_back_after_a_start_is_told_to_be_gone() -> None:
+    """It is waited for once."""
+    journal = memory_journal()
+    before = LightAgent(journal)
+    before.probe.found = before.probe.found.model_copy(update={"runtimes": (_DOCKER,)})
+    before.connect().settle(15.0)
+    again = LightAgent(journal).connect()
+    assert {found.runtimes for found in told(again)} == {(_DOCKER,)}, "the last one's, from the outbox"
+    assert told(again.settle(15.0))[-1].runtimes == ()

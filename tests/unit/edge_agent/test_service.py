@@ -12,7 +12,7 @@ import pytest
 from edge_agent.adapters.journal import open_journal
 from edge_agent.ports import JournalError
 from edge_agent.work import BUG
-from tests.support.agents import LightAgent, apply_error, manifest, states, tombstone
+from tests.support.agents import DEVICE, LightAgent, apply_error, manifest, states, tombstone
 from topics.codec import encode, seal, sealed_digest
 from topics.documents.command import Action, Command
 from topics.documents.device import Allocatable, Capabilities, Peripheral, Presence
@@ -259,6 +259,47 @@ def test_memory_that_is_in_use_now_is_waited_for() -> None:
     assert failure is not None
     assert (failure.code, failure.next_retry_seconds) == ("insufficient", 1.0)
     assert failure.message == "needs 1Gi memory, 1Mi is unused on this device now"
+
+
+def test_what_a_failed_try_uses_itself_is_not_held_against_the_next_one() -> None:
+    """Its own processes take the memory: it would never be tried again."""
+    agent = LightAgent().connect()
+    agent.applier.errors["finish"] = apply_error("not-ready", retryable=True)
+    agent.receive("manifests", manifest(1, requirements={"memory": "4Gi"}))
+    agent.probe.unused = agent.probe.unused.__class__(memory=2**30, storage=2**30)
+    del agent.applier.errors["finish"]
+    assert agent.settle(2.0).status().state is State.DEPLOYED
+    agent.receive("manifests", tombstone(2)).receive("manifests", manifest(3, requirements={"memory": "4Gi"}))
+    failure = agent.status().failure
+    assert failure is not None, "after its removal nothing of it is at work"
+    assert failure.message == "needs 4Gi memory, 1Gi is unused on this device now"
+
+
+def test_a_rollback_by_command_takes_nothing_that_others_were_promised() -> None:
+    """The older generation needed more, and that was given away meanwhile."""
+    agent = LightAgent().connect()
+    for generation, memory in ((1, "4Gi"), (2, "1Gi")):
+        agent.receive("manifests", manifest(generation, "a", requirements={"memory": memory}), "a")
+    agent.receive("manifests", manifest(1, "b", requirements={"memory": "6Gi"}), "b")
+    command = Command(id="c-1", device=DEVICE, deployment="a", action=Action.ROLLBACK, generation=2)
+    outcome = agent.receive("commands", encode(command), "a").status("a").commands[-1]
+    assert outcome.outcome == "refused"
+    assert outcome.message == "needs 4Gi memory, 2Gi left of 8Gi: 6Gi promised to b"
+    agent.receive("manifests", tombstone(2, "b"), "b")
+    command = command.model_copy(update={"id": "c-2"})
+    assert agent.receive("commands", encode(command), "a").status("a").deployed_generation == 1
+    left = Allocatable.model_validate_json(agent.settle(1.0).bus.retained["fleetbus/v1/devices/edge-01/allocatable"])
+    assert [(promise.deployment, promise.memory) for promise in left.promised] == [("a", 4 * 2**30)]
+
+
+def test_images_are_promised_on_the_disk_beside_what_is_stored() -> None:
+    """And are refused with the sentence where there is no room for both."""
+    agent = LightAgent().connect()
+    agent.receive("manifests", manifest(1, "a", requirements={"storage": "1Gi", "images": "40Gi"}), "a")
+    assert agent.status("a").state is State.DEPLOYED, "only 32Gi are unused, but images may be there already"
+    failure = agent.receive("manifests", manifest(1, "b", requirements={"images": "30Gi"}), "b").status("b").failure
+    assert failure is not None
+    assert failure.message == "needs 30Gi storage, 23Gi left of 64Gi: 41Gi promised to a"
 
 
 def test_an_applier_with_a_bug_fails_its_deployment_only() -> None:

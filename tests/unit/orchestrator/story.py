@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from orchestrator import aggregation
 from orchestrator.answers import accepted
 from orchestrator.decision import Context, Decision, Note, Render, Rendered, RenderFailed, Transition
-from orchestrator.engine import conclude
+from orchestrator.engine import conclude, replace_lost
 from orchestrator.inbound import decide_message, decide_timed
 from orchestrator.model import DeploymentRecord, Fleet, SpecRecord
 from orchestrator.offers import Offer, Offers
@@ -277,6 +277,8 @@ class Story:
         last = Decision()
         for part in conclude(self.fleet, decision, self.context):
             _add(last, part)
+        for part in replace_lost(self.fleet, last.replaced, self.context):
+            _add(last, part)
         for name in sorted(last.restated):
             found = self.fleet.specs[name]
             if not found.rejected:
@@ -304,4 +306,5 @@ def _add(whole: Decision, part: Decision) -> None:
     whole.publications += part.publications
     whole.effects += part.effects
     whole.touched |= part.touched
+    whole.replaced += part.replaced
     whole.restated |= part.restated

@@ -112,8 +112,7 @@ def _many(count: int, failed: int, message: str) -> Fleet:
     for number, record in enumerate(sorted(story.fleet.of_spec(NAME).values(), key=lambda item: item.device)):
         broken = number >= count - failed
         story.fleet.put_deployment(
-            replace(
-                record,
+            record._replace(
                 state=State.FAILED if broken else State.DEPLOYED,
                 generation=1,
                 failure=failure(1, message) if broken else None,

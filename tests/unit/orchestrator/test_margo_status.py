@@ -10,10 +10,13 @@ import pytest
 
 from orchestrator import margo_status
 from tests.unit.orchestrator.simulation import World
-from tests.unit.orchestrator.story import GIB, NAME, TOPICS, Story, failure, spec, status
+from tests.unit.orchestrator.story import GIB, NAME, TOPICS, Story, failure, spec, spec_document, status
 from topics import channels
+from topics.codec import canonical_json
 from topics.documents.status import ComponentStatus
 from topics.lifecycle import State
+from topics.margo.annotations import DEPLOYMENT, deployment_id
+from topics.margo.annotations import NAME as MARGO_NAME
 
 _ID = "0f83e682-a35b-4533-ae93-ff3810095f31"
 
@@ -128,6 +131,31 @@ def test_what_was_said_of_a_device_that_refused_is_cleared_with_the_spec() -> No
     )
 
 
+def _package(annotations: dict[str, str] | None = None, **fields: Any) -> bytes:
+    """A native spec with annotations: what the command line makes of an application package."""
+    document = spec_document(devices=("a",), **fields)
+    document["metadata"]["annotations"] = annotations or {}
+    return canonical_json(document)
+
+
+def test_a_package_has_a_status_as_a_document_has() -> None:
+    """It carries an id that was made for it."""
+    id = deployment_id("com-example-press", NAME)
+    payload = _package({DEPLOYMENT: id, MARGO_NAME: NAME})
+    story = Story().device("a").spec(payload).rendered().deployed("a", 1)
+    document = _document(story)
+    assert (document["deploymentId"], document["status"]["state"]) == (id, "installed")
+    assert document["components"][0]["name"] == "settings"
+    story.spec(_package())
+    assert f"deployments/{NAME}/margo/a" in story.published
+
+
+def test_an_id_that_is_none_makes_no_status() -> None:
+    """Annotations are free text."""
+    story = Story().device("a").spec(_package({DEPLOYMENT: "press-7"})).rendered()
+    assert margo_status.publication(story.context, story.fleet, story.record(), "a") is None
+
+
 def test_a_spec_that_is_no_margo_document_any_more_has_no_such_status() -> None:
     """It was published again in the native form."""
     story = Story().device("a").spec(margo()).rendered().spec(spec(devices=("a",)))
@@ -188,5 +216,16 @@ def test_statuses_come_again_after_the_broker_lost_everything(world: World) -> N
     world.publish_spec(NAME, margo())
     world.settle()
     world.lose_broker()
+    world.settle()
+    assert _retained(world, "a") == "installed"
+
+
+def test_a_spec_that_gets_an_id_says_its_state_at_once(world: World) -> None:
+    """The same content, applied again by a program that gives ids: no generation, and a status for each device."""
+    chart = {"name": "press", "helm": {"chart": "oci://registry.example/charts/press", "version": "1.0.0"}}
+    world.publish_spec(NAME, _package(component=chart))
+    world.settle()
+    assert _retained(world, "a") == ""
+    world.publish_spec(NAME, _package({DEPLOYMENT: deployment_id("app", NAME)}, component=chart))
     world.settle()
     assert _retained(world, "a") == "installed"

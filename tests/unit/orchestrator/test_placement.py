@@ -155,6 +155,68 @@ def test_a_device_behind_another_gateway_is_no_longer_named() -> None:
     assert story.manifest("a").action == "remove"
 
 
+def test_of_all_behind_a_gateway_one_is_chosen_and_says_why() -> None:
+    """Margo's ``deviceId: gateway/*``: exactly one child, the one with the most left; the gateway is none of them."""
+    story = Story().device("gw", memory=64 * GIB).device("a", gateway="gw").device("b", gateway="gw", memory=16 * GIB)
+    story.device("c", gateway="other", memory=32 * GIB).spec(spec(devices=("gw/*",), count=1, memory="1Gi"))
+    assert story.holders() == {"b"}
+    assert story.why() == {"b": "1 of 1: most left: memory 93 %"}
+    assert story.aggregate().not_placeable == ()
+
+
+def test_the_chosen_child_of_a_gateway_keeps_it() -> None:
+    """Through larger children that join, restarts of its own and new generations."""
+    story = Story().device("b", gateway="gw").spec(spec(devices=("gw/*",), count=1)).rendered().deployed("b", 1)
+    story.device("a", gateway="gw", memory=64 * GIB).device("b", gateway="gw", kernel="6.9")
+    assert story.spec(spec(devices=("gw/*",), count=1, rate="20")).holders() == {"b"}
+    assert story.why() == {"b": "1 of 1: has it already"}
+
+
+def test_the_first_child_that_joins_a_gateway_is_taken_and_no_second_one() -> None:
+    """The spec was there before; a child that is too small is not the one."""
+    story = Story().device("gw").spec(spec(devices=("gw/*",), count=1, memory="2Gi"))
+    assert story.aggregate().waiting_for == ("gw/*",)
+    for device, memory in (("a", 1), ("b", 4), ("c", 8)):
+        story.device(device, gateway="gw", memory=memory * GIB)
+    assert story.holders() == {"b"}
+    assert story.result().placed[0].why == "1 of 1: suits, and nobody had it"
+
+
+@pytest.mark.parametrize("change", [{"gateway": "other"}, {"gateway": "gw", "memory": GIB}], ids=str)
+def test_the_next_child_of_a_gateway_is_taken_when_the_chosen_one_stops_matching(change: dict[str, Any]) -> None:
+    """Moved to another gateway, or too small by now, where the spec says that misfits lose it."""
+    story = Story().device("a", gateway="gw").device("b", gateway="gw", memory=4 * GIB)
+    story.spec(spec(devices=("gw/*",), count=1, memory="2Gi", on_mismatch="remove")).rendered().deployed("a", 1)
+    story.capabilities_of("a", **change)
+    assert (story.holders(), story.renders) == ({"b"}, [(1, ("b",))])
+    assert story.manifest("a").action == "remove"
+    assert story.why() == {"b": "1 of 1: most left: memory 50 %"}
+
+
+def test_a_chosen_child_that_is_kept_counts_as_the_one() -> None:
+    """The default: nothing runs twice because a device was moved, and the reason is told."""
+    story = Story().device("a", gateway="gw").device("b", gateway="gw").spec(spec(devices=("gw/*",), count=1))
+    story.rendered().deployed("a", 1).capabilities_of("a", gateway="other")
+    assert story.holders() == {"a"}
+    assert [item.device for item in story.aggregate().not_placeable] == ["a"]
+
+
+def test_of_a_list_as_many_are_taken_as_are_wanted() -> None:
+    """The best of those that are named; who is not named is no candidate, and who is lost is replaced from the list."""
+    story = Story().device("a").device("b", memory=16 * GIB).device("c", memory=4 * GIB).device("d", memory=64 * GIB)
+    story.spec(spec(devices=("a", "b", "c", "e"), count=2, memory="1Gi", on_mismatch="remove")).rendered()
+    assert story.holders() == {"a", "b"}
+    story.deployed("a", 1).deployed("b", 1).capabilities_of("b", memory=1)
+    assert story.holders() == {"a", "c"}
+    assert story.why()["c"] == "2 of 2: most left: memory 75 %"
+
+
+def test_a_list_shorter_than_the_count_takes_whoever_comes() -> None:
+    """Those that were waited for fill it up."""
+    story = Story().device("a").spec(spec(devices=("a", "b", "c"), count=2))
+    assert story.device("c").device("b").holders() == {"a", "c"}
+
+
 def test_properties_select_as_labels_do() -> None:
     """A key that starts with a slash points into the property document."""
     selector = {"matchExpressions": [{"key": "/memory", "operator": "Gt", "values": ["4Gi"]}]}

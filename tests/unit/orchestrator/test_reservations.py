@@ -290,7 +290,7 @@ def _restarted(story: Story) -> Story:
     for device in story.fleet.devices.values():
         fleet.put_device(replace(device))
     for deployment in story.fleet.deployments():
-        fleet.put_deployment(replace(deployment))
+        fleet.put_deployment(deployment._replace())
     return Story(fleet)
 
 

@@ -55,7 +55,7 @@ def test_a_gap_is_asked_for_ever_more_rarely_and_then_given_up() -> None:
 def test_a_gap_that_closed_is_forgotten() -> None:
     """And one that opens later starts with patience again."""
     watch = Watch(_fleet(_GAP), 0.0)
-    watch.look([replace(_GAP, event_sequence=4)], 1.0)
+    watch.look([_GAP._replace(event_sequence=4)], 1.0)
     watch.look([_GAP], 100.0)
     watch.heard("a", 100.0)
     assert watch.due(100.0 + GAP_SECONDS) == ([], [])
@@ -103,14 +103,14 @@ def test_a_manifest_is_published_ever_more_rarely() -> None:
 def test_a_manifest_that_was_taken_up_is_left_alone() -> None:
     """The device reports the wanted generation."""
     watch = Watch(_fleet(_LAGGING), 0.0)
-    watch.look([replace(_LAGGING, generation=2, state=State.CREATED)], 1.0)
+    watch.look([_LAGGING._replace(generation=2, state=State.CREATED)], 1.0)
     assert _ticks(watch, 1.0, 100.0) == []
 
 
 def test_a_deployment_that_is_gone_is_forgotten() -> None:
     """Nothing is due for it any more."""
     watch = Watch(_fleet(_GAP), 0.0)
-    watch.look([replace(_GAP, desired_generation=2)], 0.0)
+    watch.look([_GAP._replace(desired_generation=2)], 0.0)
     watch.forget(_KEY)
     assert _ticks(watch, 0.0, 100.0) == []
 

@@ -8,7 +8,7 @@ import pytest
 
 from edge_agent.probe import measure_free, probe_capabilities
 from tests.unit.probe.trees import Tree, industrial_pc, raspberry_pi
-from topics.documents.device import Capabilities, Cpu
+from topics.documents.device import Capabilities, Cpu, Volume
 
 
 def probe(root: Path, machine: str) -> Capabilities:
@@ -115,10 +115,31 @@ def test_the_same_machine_gives_the_same_document(tmp_path: Path, build: object)
 def test_this_machine_can_be_probed(tmp_path: Path) -> None:
     """On the real root: a sensible CPU, memory and storage, with less free than there is."""
     found = probe_capabilities("edge-01", {}, tmp_path, [], "0.1.0")
-    free = measure_free(tmp_path)
+    free = measure_free([Volume(path=str(tmp_path), capacity=1)])
     assert found.cpus[0].cores >= (found.cpus[0].physical_cores or 1) >= 1
     assert 0 < free.memory <= found.memory
     assert 0 < free.storage <= found.storage[0].capacity
+
+
+def test_the_runtimes_own_volumes_are_told_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind that of the data folder: one entry for each file system, however many folders lie on it."""
+    if Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("/dev/shm is no file system of its own here")
+    lib = tmp_path / "var/lib"
+    lib.mkdir(parents=True)
+    (lib / "docker").mkdir()
+    (lib / "containerd").symlink_to("/dev/shm")
+    (lib / "kubelet").symlink_to("/dev/shm")
+    found = probe_capabilities("edge-01", {}, tmp_path / "data", [], "0.1.0", root=tmp_path)
+    assert [volume.path for volume in found.storage] == [str(tmp_path / "data"), str(lib / "containerd")]
+
+
+def test_free_storage_is_that_of_the_volume_that_is_promised_from(tmp_path: Path) -> None:
+    """The largest one; what an operator named and nobody can look at counts as empty."""
+    here = Volume(path=str(tmp_path), capacity=2**20)
+    assert measure_free([here, Volume(path="/no/such/disk", capacity=2**50)]).storage == 2**50
+    assert measure_free([here, Volume(path="/no/such/disk", capacity=7)]).storage > 7
+    assert measure_free([]).storage == 0
 
 
 def test_storage_of_a_folder_to_be_is_that_of_its_parent(tmp_path: Path) -> None:
@@ -126,7 +147,7 @@ def test_storage_of_a_folder_to_be_is_that_of_its_parent(tmp_path: Path) -> None
     future = tmp_path / "not" / "yet"
     found = probe_capabilities("edge-01", {}, future, [], "0.1.0", root=tmp_path)
     assert found.storage[0].path == str(future)
-    assert measure_free(future).storage > 0
+    assert measure_free(found.storage).storage > 0
     assert not future.exists()
 
 

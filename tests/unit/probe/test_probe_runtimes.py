@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -140,6 +141,33 @@ def test_runtimes_that_hang_are_left_out_in_time(root: Path) -> None:
     with silent_socket(root / "run/docker.sock"), silent_socket(root / "run/podman/podman.sock"):
         assert found(root, seconds=0.5) == {}
     assert time.monotonic() - began < 8
+
+
+def test_a_configured_engine_that_is_silent_is_a_problem(root: Path) -> None:
+    """Once, though it is there under two names; what to do stands with what the agent may not use."""
+    (root / "var").mkdir()
+    (root / "var/run").symlink_to(root / "run")
+    with silent_socket(root / "run/docker.sock"):
+        answers = {probe_runtimes(sources(root, seconds=0.3)).problems for _ in range(3)}
+        assert answers == {(f"the engine at {root / 'run/docker.sock'} does not answer: no complete answer in time",)}
+        if os.geteuid() != 0:
+            (root / "run/docker.sock").chmod(0)
+            assert "the group docker" in probe_runtimes(sources(root)).problems[0]
+
+
+def test_a_pipe_in_place_of_a_kubeconfig_is_not_waited_for(root: Path, tmp_path: Path) -> None:
+    """It is empty; opening it in the plain way waits until somebody writes."""
+    os.mkfifo(tmp_path / "pipe")
+    (problem,) = probe_runtimes(sources(root, kubeconfig=tmp_path / "pipe")).problems
+    assert "pipe" in problem
+
+
+def test_a_cluster_whose_answers_come_late_is_one_problem(root: Path, api: Cluster) -> None:
+    """The same words every time: they are logged when they are new."""
+    api.replies.by_path["/api/v1/nodes?limit=50"] = _hang
+    config = kubeconfig(api)
+    problems = {probe_runtimes(sources(root, kubeconfig=config, seconds=0.4)).problems for _ in range(3)}
+    assert problems == {("the cluster's nodes are not known: no complete answer in time",)}
 
 
 def test_rubbish_on_the_socket_is_left_out(root: Path) -> None:

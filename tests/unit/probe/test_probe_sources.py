@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.probe.graphics import probe_gpus, read_edid
+from edge_agent.probe.media import probe_sound
 from edge_agent.probe.network import probe_network
 from edge_agent.probe.processor import go_architecture, probe_cpu
 from edge_agent.probe.system import probe_machine
@@ -120,3 +121,20 @@ def test_placeholders_are_no_values(tmp_path: Path, value: str) -> None:
     """What board makers forgot to fill in is the same as nothing."""
     Tree(tmp_path).files("sys/class/dmi/id", sys_vendor=value, product_name=value, product_serial=value)
     assert tuple(probe_machine(tmp_path)) == ("", "", "")
+
+
+def test_sound_over_usb_names_its_maker(tmp_path: Path) -> None:
+    """A conference microphone beside the board's own sound, whose maker nobody knows."""
+    tree = Tree(tmp_path)
+    tree.file("proc/asound/cards", " 0 [PCH  ]: HDA-Intel - HDA Intel PCH\n 1 [Jabra ]: USB-Audio - Jabra SPEAK 510\n")
+    tree.file(
+        "proc/asound/pcm", "00-00: ALC : ALC : playback 1\n01-00: USB Audio : USB Audio : playback 1 : capture 1\n"
+    )
+    tree.link("sys/class/sound/card0/device", "sys/devices/pci0000:00/0000:00:1f.3")
+    tree.link("sys/class/sound/card1/device", "sys/devices/usb1/1-2/1-2:1.0")
+    tree.file("sys/devices/usb1/1-2/manufacturer", "GN Netcom\n")
+    assert [(item.type, item.manufacturer, item.model) for item in probe_sound(tmp_path)] == [
+        ("microphone", "GN Netcom", "Jabra SPEAK 510"),
+        ("speaker", "", "HDA Intel PCH"),
+        ("speaker", "GN Netcom", "Jabra SPEAK 510"),
+    ]

@@ -71,8 +71,11 @@ def test_nothing_is_none() -> None:
             f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(9)), "aliases"),
         ("a: &a {x: 1}\n" + "".join(
             f"{chr(98 + i)}: &{chr(98 + i)} {{<<: [{','.join(['*' + chr(97 + i)] * 10)}]}}\n" for i in range(12)), "merge"),
+        ("a: &a\n  b: *a", "aliases"),
+        ("a: &a " + "[" * 150 + "]" * 150 + "\n" + "".join(
+            f"{chr(98 + i)}: &{chr(98 + i)} {'[' * 150}*{chr(97 + i)}{']' * 150}\n" for i in range(9)), "aliases"),
     ],
-    ids=["open", "nan", "inf", "list-key", "deep", "python", "bomb", "merge-bomb"],
+    ids=["open", "nan", "inf", "list-key", "deep", "python", "bomb", "merge-bomb", "within-itself", "deep-by-aliases"],
 )  # fmt: skip
 def test_hostile_text_is_refused(text: str, says: str) -> None:
     """Each within bounded time and memory, as a ``ValueError``."""

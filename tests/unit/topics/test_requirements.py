@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from topics.allocation import share_of
 from topics.documents.device import Capabilities, Cpu, Interface, Peripheral, Volume
 from topics.documents.spec import Requirements
 from topics.eligibility import Subject
@@ -45,6 +46,8 @@ def needs(**fields: Any) -> Requirements:
         ({"memory": "4097Mi"}, "memory", "memory", "4097Mi", "4Gi"),
         ({"memory": str(4 * GI + 1)}, "memory", "memory", str(4 * GI + 1), "4Gi"),
         ({"storage": "50.1Gi"}, "storage", "storage", "50.1Gi", "50Gi"),
+        ({"storage": "30Gi", "images": "20.1Gi"}, "storage", "storage", "50.1Gi", "50Gi"),
+        ({"images": "51Gi"}, "storage", "storage", "51Gi", "50Gi"),
         ({"peripherals": [{"type": "display"}]}, "peripherals[0]", "peripheral", "display", "gpu NVIDIA A2, camera"),
         (
             {"peripherals": [{"type": "gpu", "manufacturer": "AMD"}]},
@@ -94,6 +97,8 @@ def test_each_refusal_compares(wanted: dict[str, Any], path: str, code: str, req
         {"memory": "4Gi"},
         {"memory": "4 Gi"},
         {"storage": "50Gi"},
+        {"storage": "30Gi", "images": "20Gi"},
+        {"images": "50Gi"},
         {"peripherals": [{"type": "gpu"}, {"type": "gpu", "model": "A2"}, {"type": "camera"}]},
         {"interfaces": [{"type": "ethernet"}, {"type": "wifi"}]},
         {"cpu": {"cores": 4, "architectures": ["amd64"]}, "memory": "4Gi", "storage": "50Gi"},
@@ -103,6 +108,14 @@ def test_exactly_enough_fits(wanted: dict[str, Any]) -> None:
     """Equal is enough, for each of them and for all together."""
     assert unmet(needs(**wanted), device()) == ()
     assert compile_requirements(needs(**wanted)).suits(Subject(device()))
+
+
+def test_images_are_promised_beside_what_is_stored() -> None:
+    """Both sides count with it; where nobody says their size, they count as nothing."""
+    assert share_of(needs(storage="1Gi", images="0.5Gi")).storage == 3 * GI // 2
+    assert share_of(needs(storage="1Gi")).storage == GI
+    (reason,) = unmet(needs(storage="40Gi", images="20Gi"), device())
+    assert reason.message == "needs 60Gi storage with its images, the device has 50Gi"
 
 
 def test_all_reasons_come_at_once() -> None:

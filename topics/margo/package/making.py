@@ -13,11 +13,11 @@ from topics.documents.base import as_contract_error
 from topics.documents.spec import API_VERSION, KIND, Agents, DeploymentSpec
 from topics.errors import ContractError, Reason
 from topics.identifiers import MAX_ID_LENGTH, check_dns_label
+from topics.margo.annotations import APPLICATION, DEPLOYMENT, NAME, deployment_id
 from topics.margo.package.description import Description, Profile, ProfileComponent, Value
 from topics.margo.package.findings import joined
 from topics.margo.pointers import set_value, variable_name, variable_text
 
-APPLICATION = "margo.org/application-id"
 PROFILE = "margo.org/profile-id"
 PARAMETERS = "margo.org/parameters"
 """Annotation with the settled values as JSON: what an immutable parameter is compared with later."""
@@ -69,6 +69,8 @@ def spec_of(
         "components": components,
     }
     annotations = {
+        DEPLOYMENT: deployment_id(description.id, name),
+        NAME: name,
         APPLICATION: description.id,
         PROFILE: profile.id,
         PARAMETERS: canonical_json(dict(values)).decode(),

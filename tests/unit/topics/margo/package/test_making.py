@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from tests.unit.topics.margo.package.descriptions import description
 from topics.codec import canonical_json
 from topics.documents.spec import Agents, DeploymentSpec
 from topics.errors import ContractError
+from topics.margo import DEPLOYMENT, NAME, is_margo
 from topics.margo.package import current_values, default_name, settle_parameters, spec_of
 from topics.spec_reader import read_spec
 
@@ -45,6 +48,17 @@ def test_values_are_texts_in_a_compose_environment() -> None:
     assert component.compose.environment == {"POLL": "60", "IDP_URL": "https://a.b", "HOSTS": "a,b"}
     assert component.compose.package is not None
     assert component.compose.package.repository == "oci://registry.example/compose/press"
+
+
+def test_the_deployment_has_an_id_that_anyone_can_make_again() -> None:
+    """A package has none: a UUID of version 5 of the application's id and the deployment's name."""
+    annotations = made().metadata.annotations
+    expected = str(uuid.uuid5(uuid.NAMESPACE_URL, "fleetbus:deployment/com-example-press/press"))
+    assert (annotations[DEPLOYMENT], annotations[NAME]) == (expected, "press")
+    assert is_margo(annotations)
+    assert made(poll="60").metadata.annotations[DEPLOYMENT] == expected
+    other = spec_of(APPLICATION, COMPOSE, {}, name="press-2", agents=AGENTS).metadata.annotations
+    assert other[DEPLOYMENT] != expected
 
 
 def test_application_requirements_and_ids_come_from_the_description() -> None:
