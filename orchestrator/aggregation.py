@@ -148,7 +148,7 @@ def _clipped_failure(failure: Failure, room: int) -> Failure:
 
 def _commands(fleet: Fleet, name: str) -> tuple[CommandOutcome, ...]:
     """The newest commands, open ones among them, with the device in the message."""
-    records = fleet.newest_commands(name, MOST_COMMANDS)
+    records = fleet.commands.newest(name, MOST_COMMANDS)
     return tuple(
         CommandOutcome(
             id=record.id,

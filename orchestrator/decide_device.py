@@ -123,5 +123,5 @@ def forget_reports(deployment: DeploymentRecord, journal: str) -> DeploymentReco
 
 
 def _send_open_commands(fleet: Fleet, device: DeviceRecord, context: Context, decision: Decision) -> None:
-    for command in fleet.open_commands(device.device):
+    for command in fleet.commands.open_of(device.device):
         decision.publications.append(outbound.command(context, command))

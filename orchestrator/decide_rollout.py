@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from orchestrator import outbound
 from orchestrator.assignment import ask_for
+from orchestrator.commands import CommandRecord
 from orchestrator.decision import (
     CommandExpired,
     Context,
@@ -17,7 +18,7 @@ from orchestrator.decision import (
     RenderFailed,
     RetryRender,
 )
-from orchestrator.model import CommandRecord, DeploymentRecord, Fleet, Problem, SpecRecord
+from orchestrator.model import DeploymentRecord, Fleet, Problem, SpecRecord
 from topics.codec import digest_of
 from topics.documents.command import DEVICE_ACTIONS, Action, OperatorCommand
 from topics.errors import ContractError

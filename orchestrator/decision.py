@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from orchestrator.commands import CommandRecord
 from orchestrator.ledger import has_more
-from orchestrator.model import CommandRecord, DeploymentRecord, DeviceRecord, Fleet, SpecRecord
+from orchestrator.model import DeploymentRecord, DeviceRecord, Fleet, SpecRecord
 from topics.allocation import Share
 from topics.channels import Topics
 from topics.documents.status import TransitionEvent
@@ -213,7 +214,7 @@ def apply(fleet: Fleet, decision: Decision) -> list[str]:
             case SpecRecord():
                 fleet.put_spec(record)
             case CommandRecord():
-                fleet.put_command(record)
+                fleet.commands.put(record)
     for name, device_id in decision.dropped:
         _note_left(fleet, device_id, before)
         fleet.drop_deployment(name, device_id)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import NamedTuple
 
+from orchestrator.commands import Commands
 from orchestrator.interests import Interests
 from orchestrator.ledger import Ledger
 from orchestrator.matching import Matcher
@@ -155,35 +155,13 @@ class DeploymentRecord(NamedTuple):
         return self.sequence > self.event_sequence
 
 
-@dataclass(frozen=True, slots=True)
-class CommandRecord:
-    """A command for one device; without ``outcome`` it still waits for its answer."""
-
-    id: str
-    name: str
-    device: str
-    action: str
-    generation: int
-    expiry_seconds: float
-    outcome: str = ""
-    message: str = ""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return (self.id, self.device)
-
-
-KEPT_PER_DEPLOYMENT = 200
-"""How many answered commands of one deployment are remembered: enough to know a duplicate again."""
-
-
 @dataclass(slots=True)
 class Fleet:
     """All records, by their keys, and what is derived from them."""
 
     specs: dict[str, SpecRecord] = field(default_factory=dict)
     devices: dict[str, DeviceRecord] = field(default_factory=dict)
-    commands: dict[tuple[str, str], CommandRecord] = field(default_factory=dict)
+    commands: Commands = field(default_factory=Commands)
     ledger: Ledger = field(default_factory=Ledger)
     refusals: Refusals = field(default_factory=Refusals)
     unrendered: Unrendered = field(default_factory=Unrendered)
@@ -199,9 +177,6 @@ class Fleet:
     _by_name: dict[str, dict[str, DeploymentRecord]] = field(default_factory=dict)
     _by_device: dict[str, set[str]] = field(default_factory=dict)
     _holders: Counter[str] = field(default_factory=Counter)
-    _commands: dict[str, dict[tuple[str, str], CommandRecord]] = field(default_factory=dict)
-    _open: dict[str, dict[tuple[str, str], CommandRecord]] = field(default_factory=dict)
-    _answered: dict[str, dict[tuple[str, str], None]] = field(default_factory=dict)
 
     # -- specs and devices -----------------------------------------------------------------------
 
@@ -296,26 +271,3 @@ class Fleet:
         self._holders[name] -= known is not None and not known.removing
         self._by_device.get(device, set()).discard(name)
         self.ledger.reserve(device, name, NOTHING)
-
-    # -- commands --------------------------------------------------------------------------------
-
-    def open_commands(self, device: str) -> list[CommandRecord]:
-        return list(self._open.get(device, {}).values())
-
-    def newest_commands(self, name: str, most: int) -> list[CommandRecord]:
-        """The newest commands of a deployment, in the order of their arrival."""
-        return list(islice(reversed(self._commands.get(name, {}).values()), most))[::-1]
-
-    def put_command(self, record: CommandRecord) -> None:
-        """Keep a command; the oldest answered ones of its deployment are forgotten."""
-        self.commands[record.key] = record
-        self._commands.setdefault(record.name, {})[record.key] = record
-        if not record.outcome:
-            self._open.setdefault(record.device, {})[record.key] = record
-            return
-        self._open.get(record.device, {}).pop(record.key, None)
-        answered = self._answered.setdefault(record.name, {})
-        answered[record.key] = None
-        if len(answered) > KEPT_PER_DEPLOYMENT:
-            oldest = next(iter(answered))
-            del answered[oldest], self.commands[oldest], self._commands[record.name][oldest]

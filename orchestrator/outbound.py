@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from orchestrator.commands import CommandRecord
 from orchestrator.decision import Context, Publication
-from orchestrator.model import CommandRecord, DeploymentRecord
+from orchestrator.model import DeploymentRecord
 from topics import channels
 from topics.codec import digest_of, encode
 from topics.documents.answer import AggregateStatus, Placed, SpecResult

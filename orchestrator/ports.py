@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from orchestrator.commands import CommandRecord
 from orchestrator.decision import Decision, Publication, Render, Rendered, RenderFailed, Transition
-from orchestrator.model import CommandRecord, DeploymentRecord, DeviceRecord, Fleet, SpecRecord
+from orchestrator.model import DeploymentRecord, DeviceRecord, Fleet, SpecRecord
 from topics.documents.device import Capabilities
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from orchestrator.commands import CommandRecord
 from orchestrator.decision import Transition
-from orchestrator.model import Assignment, CommandRecord, DeploymentRecord, DeviceRecord, Problem, SpecRecord
+from orchestrator.model import Assignment, DeploymentRecord, DeviceRecord, Problem, SpecRecord
 from topics.allocation import Share
 from topics.codec import encode
 from topics.documents.device import Capabilities

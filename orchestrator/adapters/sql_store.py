@@ -87,7 +87,7 @@ class SqlStore:
                 fleet.put_deployment(rows.deployment_record(row))
             for row in self._rows(COMMANDS, order=COMMANDS.c.position):
                 command = rows.command_record(row)
-                fleet.put_command(command)
+                fleet.commands.put(command)
         return fleet
 
     def commit(self, unit: Unit) -> bool:

@@ -15,9 +15,10 @@ import pytest
 from orchestrator.adapters import schema
 from orchestrator.adapters.schema import DamagedStoreError, StoreVersionError
 from orchestrator.adapters.sql_store import KEPT_COMMANDS, SqlStore, sqlite_url
+from orchestrator.commands import CommandRecord
 from orchestrator.decide_spec import content_digest
 from orchestrator.decision import Publication, Transition
-from orchestrator.model import Assignment, CommandRecord, DeploymentRecord, DeviceRecord, Problem, SpecRecord
+from orchestrator.model import Assignment, DeploymentRecord, DeviceRecord, Problem, SpecRecord
 from orchestrator.ports import Unit
 from topics.allocation import Share
 from topics.codec import digest_of
@@ -121,7 +122,7 @@ def _deliver_all(store: SqlStore) -> None:
 def test_an_empty_store_has_an_empty_fleet(store: SqlStore) -> None:
     """Nothing is made up."""
     fleet = store.load()
-    assert (fleet.specs, fleet.devices, fleet.commands, list(fleet.deployments())) == ({}, {}, {}, [])
+    assert (fleet.specs, fleet.devices, list(fleet.commands.values()), list(fleet.deployments())) == ({}, {}, [], [])
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_open_commands_are_known_as_open(store: SqlStore) -> None:
     """They are sent when their device comes back."""
     open_, done = _command("open"), _command("done", outcome="done")
     store.commit(Unit(commands={open_.key: open_, done.key: done}))
-    assert store.load().open_commands("Edge.1") == [open_]
+    assert store.load().commands.open_of("Edge.1") == [open_]
 
 
 def test_the_oldest_answered_commands_are_forgotten_at_start(store: SqlStore) -> None:

@@ -91,9 +91,7 @@ def test_a_plan_counts_what_was_promised_to_others(fleet: FleetProcesses) -> Non
 def test_a_plan_without_a_renderer_is_the_rejection_that_apply_gets(fleet: FleetProcesses) -> None:
     """The same reason from both; here for a component that no program brings a renderer for."""
     document = json.loads(manifest("unrenderable"))
-    document["spec"]["components"] = [
-        {"name": "c", "compose": {"package": {"location": "https://files.example/c.tgz"}}}
-    ]
+    document["spec"]["components"] = [{"name": "c", "renderer": "nobodys", "custom": {}}]
     payload = json.dumps(document).encode()
     planned = run(fleet.url, "plan", "-f", "-", stdin=payload)
     applied = run(fleet.url, "apply", "-f", "-", stdin=payload)

@@ -61,9 +61,9 @@ BAD: dict[str, tuple[Any, str, str]] = {
     ),
     "no-renderer": (
         lambda name: canonical_json(
-            spec(name, devices=(DEVICE,), components=[{"name": "c", "compose": {"project": {}}}])
+            spec(name, devices=(DEVICE,), components=[{"name": "c", "renderer": "nobodys", "custom": {}}])
         ),
-        "no-renderer", "spec.components[0].compose",
+        "no-renderer", "spec.components[0].renderer",
     ),
 }  # fmt: skip
 """Name: how the payload is made, and the code and field path of the reason that must be given."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.commands import KEPT_PER_DEPLOYMENT
 from orchestrator.decision import CommandExpired, ExpireCommand
-from orchestrator.model import KEPT_PER_DEPLOYMENT
 from tests.unit.orchestrator.story import NAME, Story, spec, status
 from topics.documents.command import Action, CommandOutcome
 from topics.lifecycle import State
