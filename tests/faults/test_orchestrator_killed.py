@@ -27,12 +27,21 @@ from tests.support.processes import Orchestrator, Site, spec
 NAME, DEVICES = "app", ("edge-01", "edge-02")
 PLACES = ("before-commit", "after-commit", "after-acknowledge", "after-publish")
 VISITS = (1, 3, 6)
+_PATIENCE_SECONDS, _MOST_MESSAGES = 1.0, 20
 
 
-def run_until_killed(site: Site, place: str, visit: int) -> None:
-    """Start it with the fail-point, wait for its death, keep it dead."""
+def run_until_killed(site: Site, place: str, visit: int, name: str = NAME) -> None:
+    """Start it with the fail-point, wait for its death, keep it dead.
+
+    A place is visited once for a batch of messages, and a busy machine makes one batch of many: then further
+    messages, which change nothing, bring the next visits.
+    """
     site.orchestrator.start(failpoints=f"orchestrator.{place}=kill:{visit}")
-    assert site.orchestrator.wait_ended() == -9, site.orchestrator.text
+    for number in range(_MOST_MESSAGES):
+        if (status := site.orchestrator.status_after(_PATIENCE_SECONDS)) is not None:
+            break
+        site.command(name, "retry", f"idle-{place}-{visit}-{number}")
+    assert status == -9, site.orchestrator.text
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -95,10 +104,10 @@ def test_a_command_survives_the_death_of_the_orchestrator(site: Site, place: str
         run_until_killed(site, place, visit)
     site.start_orchestrator()
     assert_converged(site, NAME, 1, "one", *DEVICES)
-    aggregate = site.observer.wait_aggregate(
-        NAME, "both answers", lambda found: [item["outcome"] for item in found["commands"]] == ["done", "done"]
-    )
-    assert {item["id"] for item in aggregate["commands"]} == {"go"}
+    site.observer.wait_aggregate(
+        NAME, "both answers",
+        lambda found: [item["outcome"] for item in found["commands"] if item["id"] == "go"] == ["done", "done"],
+    )  # fmt: skip
 
 
 def test_a_manifest_that_was_sent_and_not_acknowledged_is_sent_again(site: Site, tmp_path: Path) -> None:
@@ -156,7 +165,7 @@ def test_one_reservation_survives_the_death_of_the_orchestrator(site: Site, plac
     holders: set[str] = set()
     for visit in (1, 2, 2):
         site.command(rivals[0], "retry", f"idle-{visit}")  # one more message, for visits that wait for one
-        run_until_killed(site, place, visit)
+        run_until_killed(site, place, visit, rivals[0])
         reserved = reservations(site)
         holders |= reserved.keys()
         assert len(reserved) <= 1, reserved

@@ -80,6 +80,14 @@ class Program:
                 self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
+    def status_after(self, seconds: float) -> int | None:
+        """The exit status as soon as it has ended, ``None`` if it has not by then."""
+        assert self._process is not None
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
     def wait_ended(self, seconds: float = WAIT_SECONDS) -> int:
         """The exit status of a program that ends by itself, or by a fail-point (-9)."""
         assert self._process is not None
@@ -218,6 +226,8 @@ class Site:
         mark = self.observer.count
         agent.start(failpoints=failpoints)
         self._wait_online(agent, f"devices/{device}/presence", mark)
+        if not failpoints:
+            self._wait_described(agent)
         return agent
 
     def start(self, *devices: str) -> Self:
@@ -229,6 +239,7 @@ class Site:
         self._wait_online(self.orchestrator, "orchestrator/presence", mark)
         for device in devices:
             self._wait_online(self.agents[device], f"devices/{device}/presence", mark)
+            self._wait_described(self.agents[device])
         return self
 
     def publish(self, spec: dict[str, Any] | bytes | str) -> None:
@@ -260,6 +271,11 @@ class Site:
             return any(document["online"] for document in self.observer.documents(topic, mark))
 
         self.observer.wait(f"{program.name} online", online, lambda: program.text[-_LOG_SHOWN:])
+
+    def _wait_described(self, agent: Agent) -> None:
+        """A device is online before it has measured itself, and is given nothing until then."""
+        topic = f"devices/{agent.device}/capabilities"
+        self.observer.wait(f"capabilities of {agent.name}", lambda: self.observer.last(topic) is not None)
 
 
 def spec(
