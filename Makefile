@@ -33,7 +33,8 @@ demo: $(STAMP) ## broker, orchestrator and three agents; specs move through the 
 
 test: $(STAMP) ## all tests; on Debian as root it installs what they need, elsewhere it skips with the reason
 	@bash tests/setup/kubernetes.sh & kubernetes=$$!; \
-	  sh tests/setup/debian-packages.sh && bash tests/setup/docker-engine.sh; others=$$?; \
+	  sh tests/setup/debian-packages.sh && bash tests/setup/docker-engine.sh && \
+	    PYTHON=$(BIN)/python sh tests/setup/helm.sh; others=$$?; \
 	  wait $$kubernetes && exit $$others
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 

