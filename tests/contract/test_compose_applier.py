@@ -292,9 +292,9 @@ def test_a_port_that_is_taken_is_named(runtime: ComposeRuntime) -> None:
     [
         ({"command": ["sh", "-c", "echo the licence is missing; exit 4"]}, "container-exited", "the licence is missing"),
         ({"init": False, "command": ["nothing-such"]}, "command-not-found", "nothing-such"),
-        ({"restart": "always", "command": ["sh", "-c", "echo again; exit 4"]}, "timeout", "again"),
+        ({"restart": "always", "command": ["sh", "-c", "echo again; exit 4"]}, "not-ready-in-time", "again"),
         ({"healthcheck": {"test": ["CMD-SHELL", "echo no answer; false"], "interval": "0.1s", "retries": 2}}, "unhealthy", "no answer"),
-        ({"healthcheck": {"test": ["CMD", "true"], "interval": "60s"}}, "timeout", "starting"),
+        ({"healthcheck": {"test": ["CMD", "true"], "interval": "60s"}}, "not-ready-in-time", "starting"),
         ({"devices": ["/dev/none"]}, "device-missing", "/dev/none"),
         ({"volumes": [{"type": "bind", "source": "/none/such", "target": "/x"}]}, "mount-missing", "/none/such"),
     ],

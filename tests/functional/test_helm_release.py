@@ -237,7 +237,7 @@ def test_failed_upgrade_is_taken_back_at_once(device: Device) -> None:
     device.deploy(first)
     bad = device.component(values={"text": "two", "image": "example/missing:1"}, timeout="5s")
     error = device.failure(device.manifest(bad, generation=2))
-    assert (error.code, error.retryable, error.component) == ("timed-out", True, "web")
+    assert (error.code, error.retryable, error.component) == ("not-ready-in-time", True, "web")
     assert device.text() == "one"
     device.applier.apply(first, "web", never)
     assert device.healthy(first)
@@ -247,7 +247,7 @@ def test_failed_installation_leaves_nothing(device: Device) -> None:
     """Atomic: what could not become ready is taken off again."""
     bad = device.component(values={"image": "example/missing:1"}, timeout="4s")
     error = device.failure(device.manifest(bad))
-    assert (error.code, error.retryable) == ("timed-out", True)
+    assert (error.code, error.retryable) == ("not-ready-in-time", True)
     assert device.records() == []
     assert device.text() is None
 

@@ -87,7 +87,7 @@ def test_a_release_lives_through_its_whole_life(site: Site, api: Api, device: st
         device, name, "the rollback", lambda found: found["state"] == "Deployed" and found["desiredGeneration"] == 3
     )
     assert (status["generation"], status["failure"]["stage"]) == (2, "Configuration")
-    assert (status["failure"]["code"], status["failure"]["component"]) == ("timed-out", "main")
+    assert (status["failure"]["code"], status["failure"]["component"]) == ("not-ready-in-time", "main")
     assert (text_of(api, name), image_of(api, name)) == ("two", "example/web:2")
 
     site.delete(name)

@@ -117,7 +117,7 @@ class Compose:
             self._run(arguments, {}, f"to take down the project {name}", bounds)
         except TimedOutError as error:
             raise ApplyError(
-                "timeout",
+                "compose-timed-out",
                 f"the project {name} was not gone after {bounds.seconds:g} s; look which container does not end",
                 retryable=True,
                 component=bounds.component,

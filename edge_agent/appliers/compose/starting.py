@@ -124,7 +124,7 @@ class Starter:
         state = "; ".join(trouble(item, one_shot=False) or _starting(item) for item in containers)
         log = self._log_of(containers[:1])
         return ApplyError(
-            "timeout",
+            "not-ready-in-time",
             f"the services did not all run within {project.timeout:g} s: {state or 'Compose did not come to an end'}"
             f"{log}; give it a longer 'timeout', or correct the service",
             retryable=True,

@@ -265,7 +265,7 @@ class HelmReleaseApplier:
         if time.monotonic() > deadline:
             waiting = "; ".join(finding.text for finding in found[:5])
             raise ApplyError(
-                "timed-out",
+                "not-ready-in-time",
                 f"not ready within {part.timeout_seconds:g} s: {waiting}; give it longer (timeout), or see why",
                 retryable=True,
                 component=part.name,

@@ -193,5 +193,8 @@ def stop_if(cancelled: CancelCheck, component: str | None) -> None:
 
 def _slow(what: str) -> ApplyError:
     return ApplyError(
-        "timed-out", f"{what} within {JOB_SECONDS:g} s; it is tried again", retryable=True, component=INITIALIZATION
+        "not-ready-in-time",
+        f"{what} within {JOB_SECONDS:g} s; it is tried again",
+        retryable=True,
+        component=INITIALIZATION,
     )

@@ -56,7 +56,7 @@ _ACTIONS = (
              retryable=True),
     _meaning(r"hook.* failed|failed (?:pre|post)-(?:install|upgrade|rollback|delete)", "helm-hook",
              "look at the logs of the hook's job; it is tried again", retryable=True),
-    _meaning(r"context deadline exceeded|timed out|not ready", "timed-out",
+    _meaning(r"context deadline exceeded|timed out|not ready", "not-ready-in-time",
              "give it longer (timeout), or see why its pods do not become ready", retryable=True),
     _meaning(r"field is immutable|is invalid:|Invalid value|error validating data|unable to build kubernetes objects|"
              r"unable to decode|strict decoding error|unknown field|failed to create typed patch object",

@@ -146,7 +146,7 @@ def test_content_is_the_chart_and_its_values() -> None:
          "field-conflict", False),
         ('Deployment.apps "web" is invalid: spec.selector: Invalid value: field is immutable', "invalid", False),
         ("resource Deployment/press/web not ready. status: InProgress, Available: 0/1\ncontext deadline exceeded",
-         "timed-out", True),
+         "not-ready-in-time", True),
         ("failed pre-install: 1 error occurred: job failed: BackoffLimitExceeded", "helm-hook", True),
         ("chart metadata is missing: Chart.yaml file is missing", "chart-invalid", False),
         ("something that nobody has heard of", "helm-failed", True),
