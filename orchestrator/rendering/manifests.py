@@ -21,6 +21,7 @@ from orchestrator.rendering.port import RenderContext, Renderer, RenderError, Ta
 from orchestrator.rendering.registry import Renderers, load_renderers
 from orchestrator.rendering.scope import Identity, identity_of
 from topics.documents.base import JsonObject
+from topics.documents.compose import TYPE as COMPOSE_TYPE
 from topics.documents.manifest import Manifest, ManifestComponent
 from topics.documents.spec import Component, DeploymentSpec
 from topics.errors import Reason
@@ -135,7 +136,11 @@ class ManifestFactory:
 
         def make() -> list[Placed]:
             body = own.for_device(target)
-            return initialization(body, self._context, found, create=self._spec.spec.workload.create)
+            # A device that runs Compose alone has no namespaces.
+            create = self._spec.spec.workload.create and any(
+                unit.renderer.manifest_type != COMPOSE_TYPE for unit in self._units
+            )
+            return initialization(body, self._context, found, create=create)
 
         try:
             placed = self._once(("initialization", own.key(target)), make)

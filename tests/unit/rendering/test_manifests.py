@@ -120,6 +120,14 @@ def test_namespace_is_not_created_unless_asked() -> None:
     assert manifest_of(spec_of(workload={"create": False})).initialization == ()
 
 
+def test_a_device_that_runs_compose_alone_is_given_no_namespace() -> None:
+    """Beside a component for Kubernetes it is."""
+    compose = {"name": "bridge", "compose": {"project": {"services": {"a": {"image": "example/a:1"}}}}}
+    assert manifest_of(spec_of(compose)).initialization == ()
+    [namespace] = manifest_of(spec_of(compose, objects("settings", config_map("settings")))).initialization
+    assert namespace["kind"] == "Namespace"
+
+
 def test_each_object_gets_the_namespace_it_belongs_in() -> None:
     """Workload namespace, cluster namespace for objects that drive an orchestrator, none for cluster-scoped kinds."""
     items = [
