@@ -39,7 +39,7 @@ def build(config: Config) -> AgentService:
     _make(config.data)
     lock = DataFolderLock(config.data)
     try:
-        applier = _applier(config)
+        applier = applier_of(config)
         probe = device_probe(config, applier)
     except port.OptionError as error:
         lock.release()
@@ -73,7 +73,7 @@ def build(config: Config) -> AgentService:
     )
 
 
-def _applier(config: Config) -> port.Applier:
+def applier_of(config: Config) -> port.Applier:
     """The applier, or one of all of them if there are several."""
     appliers = {name: load_applier(name, options) for name, options in config.appliers.items()}
     return SeveralAppliers(appliers) if len(appliers) > 1 else next(iter(appliers.values()))

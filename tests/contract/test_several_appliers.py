@@ -13,7 +13,7 @@ pytest.register_assert_rewrite("tests.contract.applier_conformance")
 from edge_agent.appliers.directory import DirectoryApplier  # noqa: E402 - the line above must come first
 from edge_agent.appliers.port import Applier, ApplyError, OptionError, never  # noqa: E402
 from edge_agent.appliers.several import SeveralAppliers  # noqa: E402
-from edge_agent.bootstrap import build  # noqa: E402
+from edge_agent.bootstrap import applier_of  # noqa: E402
 from edge_agent.config import read_config  # noqa: E402
 from tests.contract.applier_conformance import (  # noqa: E402
     DEPLOYMENT,
@@ -161,7 +161,7 @@ def _config(tmp_path: Path, *arguments: str, **environment: str) -> Any:
 
 
 def test_an_agent_is_configured_with_several(tmp_path: Path) -> None:
-    """In the order given; each gets its own options; the device says what it takes."""
+    """In the order given; each gets its own options; together they take what each of them takes."""
     config = _config(
         tmp_path, "--applier", "directory", "--applier", "compose", "--applier-option", "compose.settle=2",
         "--manifests", str(tmp_path / "m"),
@@ -171,11 +171,7 @@ def test_an_agent_is_configured_with_several(tmp_path: Path) -> None:
         "projects": str(tmp_path / "data" / "compose"), "device": "edge-01", "settle": "2",
     }  # fmt: skip
     assert config.appliers["directory"]["manifests"] == str(tmp_path / "m")
-    service = build(config)
-    try:
-        assert service._performer.capabilities.appliers == ("compose", "kubernetes")
-    finally:
-        service.stop()
+    assert sorted(applier_of(config).types) == ["compose", "kubernetes"]
 
 
 def test_the_environment_and_the_file_name_several_too(tmp_path: Path) -> None:
