@@ -165,6 +165,7 @@ class CliEngine:
         environment = {
             "PATH": os.environ.get("PATH", ""),
             "HOME": folder,
+            "TMPDIR": folder,
             **{f"HELM_{name}_HOME": folder for name in ("CACHE", "CONFIG", "DATA")},
         }
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -114,23 +115,29 @@ def test_releases_and_objects_of_one_deployment_do_not_prune_each_other(site: Si
 
 
 def test_an_agent_killed_in_the_middle_of_an_upgrade_ends_it(
-    site: Site, api: Api, kubelet: Kubelet, cluster: ControlPlane, name: str
+    site: Site, api: Api, kubelet: Kubelet, cluster: ControlPlane, name: str, tmp_path: Path
 ) -> None:
-    """By kill -9, while Helm waits: Helm ends with it, and the agent that is started again repairs and completes."""
+    """By kill -9, while Helm waits: Helm ends with it, and the agent that is started again repairs and completes.
+
+    What Helm was working in lies in the agent's own folder, and not for ever.
+    """
     device = f"edge-killed-{name}"
     options = ("--applier", "helm-release", "--kubeconfig", str(cluster.kubeconfig), "--health-every", "1")
-    agent = site.start_agent(device, *options)
+    agent = site.start_agent(device, *options, environment={"TMPDIR": str(tmp_path)})
     site.publish(cluster_spec(name, device, RELEASE("one", GOOD)))
     site.observer.wait_state(device, name, "Deployed", 1)
     site.publish(cluster_spec(name, device, changed_timeout(RELEASE("two", "example/slow:1"), "120s")))
     wait("Helm to be at work", lambda: "pending-upgrade" in revisions(api, name).values())
     agent.kill()
+    scratch = agent.data / "scratch"
+    assert (list(tmp_path.iterdir()), len(list(scratch.glob("fleetbus-helm-*")))) == ([], 1)
     kubelet.release(name)
     assert "pending-upgrade" in revisions(api, name).values()
     site.start_agent(device, *options)
     site.observer.wait_state(device, name, "Deployed", 2)
     assert text_of(api, name) == "two"
     assert sorted(revisions(api, name).values()) == ["deployed", "failed", "superseded"]
+    assert list(scratch.iterdir()) == []
     site.delete(name)
     assert_nothing_left(site, api, name)
     assert not left_of(api, name)

@@ -47,6 +47,7 @@ def environment(home: Path) -> dict[str, str]:
     return {
         **{name: os.environ[name] for name in _PASSED if name in os.environ},
         "HOME": str(home),
+        "TMPDIR": str(home),
         **{f"HELM_{name}_HOME": str(home) for name in ("CACHE", "CONFIG", "DATA")},
     }
 
