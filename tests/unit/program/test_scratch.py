@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,10 @@ from topics.program.scratch import use_own_scratch
 
 
 @pytest.fixture(autouse=True)
-def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def restored(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process has its own place again afterwards."""
     monkeypatch.setenv("TMPDIR", tempfile.gettempdir())
     monkeypatch.setattr(tempfile, "tempdir", tempfile.gettempdir())
-    yield
 
 
 def test_temporary_files_of_the_program_and_its_children_are_made_below_its_data(tmp_path: Path) -> None:
@@ -46,5 +44,5 @@ def test_what_a_killed_program_left_is_gone_with_the_next_start(tmp_path: Path) 
 def test_a_file_in_its_place_is_a_wrong_option(tmp_path: Path) -> None:
     """It is not ours to delete."""
     (tmp_path / "scratch").touch()
-    with pytest.raises(OptionError, match="--data .*scratch"):
+    with pytest.raises(OptionError, match=r"--data .*scratch"):
         use_own_scratch(tmp_path)
