@@ -1,7 +1,8 @@
 """The program that renders with Helm's SDK, in a process that can be killed: a template may loop, or want all memory.
 
 It is started by ``helm_process.py`` and answers one request after the other until its input ends. A frame is a length
-(4 bytes, big-endian) and so many bytes of JSON; after a request ``load`` comes a frame with the chart's archive:
+(4 bytes, big-endian) and so many bytes: of JSON in a request, of ``marshal`` in an answer (the same interpreter, and
+no text has to be escaped); after a request ``load`` comes a frame with the chart's archive:
 
     {"load": true}                                        → {"metadata": …, "subcharts": […]}
     {"values": …, "release": …, "namespace": …}           → {"files": {path: text}, "crds": [[path, text]]}
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import marshal
 import os
 import resource
 import struct
@@ -83,6 +85,8 @@ class _Charts:
         self._drop()
         self._archive, self._chart = archive, self._helm.Chart.load_archive(archive)
         self._subcharts = sorted({item["name"] for item in self._chart.dependencies})
+        # Only disabled subcharts take CRDs along.
+        self._crds = self._crds_of(self._chart) if not self._subcharts else None
         return {"metadata": self._chart.metadata, "subcharts": self._subcharts}
 
     def render(self, values: dict[str, Any], release: str, namespace: str) -> dict[str, Any]:
@@ -90,8 +94,8 @@ class _Charts:
             self._chart = self._helm.Chart.load_archive(self._archive)
         try:
             files = self._chart.render(values, name=release, namespace=namespace, is_install=True)
-            # Read after rendering: only then are the CRDs of disabled subcharts gone.
-            crds = [[item["filename"], item["data"]] for item in self._chart.crds]
+            # Read after rendering: only then are those of disabled subcharts gone.
+            crds = self._crds if self._crds is not None else self._crds_of(self._chart)
         finally:
             if self._subcharts:
                 self._drop()
@@ -100,6 +104,10 @@ class _Charts:
             text = f"they make {size} characters, and at most {MAX_OUTPUT} are taken"
             return {"failed": "template", "text": text}
         return {"files": files, "crds": crds}
+
+    @staticmethod
+    def _crds_of(chart: Any) -> list[list[str]]:
+        return [[item["filename"], item["data"]] for item in chart.crds]
 
     def _drop(self) -> None:
         if self._chart is not None:
@@ -113,7 +121,7 @@ def _read(stream: BinaryIO) -> bytes | None:
 
 
 def _write(stream: BinaryIO, answer: dict[str, Any]) -> None:
-    data = json.dumps(answer).encode()
+    data = marshal.dumps(answer)
     stream.write(struct.pack(">I", len(data)) + data)
     stream.flush()
 
