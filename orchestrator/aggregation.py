@@ -122,7 +122,7 @@ def render_failure(spec: SpecRecord) -> RenderFailure | None:
     then = "it is tried again" if problem.retryable else "correct the spec or its chart, then publish it again"
     return RenderFailure(
         code=problem.reasons[0].code if problem.reasons else "not-rendered",
-        message=f"{text}; {then}",
+        message=text if then in text else f"{text}; {then}",
         retryable=problem.retryable,
         attempt=problem.attempt,
         next_retry_seconds=problem.pause,

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.timeout(300)
 
 DEVICE = "edge-01"
 GOOD = archive(WEB)
+OTHER = archive({**WEB, "values.yaml": "replicas: 9\nport: 80\n"})
 LOOP = archive({**WEB, "templates/loop.yaml": "{{ range until 100000 }}{{ range until 100000 }}{{ end }}{{ end }}"})
 _NUMBERS = itertools.count(1)
 
@@ -44,6 +45,11 @@ def server() -> Iterator[WebServer]:
     made = WebServer()
     yield made
     made.released.set()
+
+
+def chart_of(name: str) -> bytes:
+    """One that no other test has: the orchestrator asks no server for an archive that it has already."""
+    return archive({**WEB, "README.md": name})
 
 
 def serve(server: WebServer, data: bytes = GOOD) -> None:
@@ -121,13 +127,13 @@ def test_a_server_that_never_answers_is_given_up_and_asked_again(site: Site, ser
 
 def test_what_the_server_exchanged_is_never_taken(site: Site, server: WebServer, name: str) -> None:
     """Its own index names another digest: perhaps it is being written, so it is asked again."""
-    serve(server)
-    server.files["/web-1.2.3.tgz"] = archive({**WEB, "values.yaml": "replicas: 9\nport: 80\n"})
+    serve(server, chart_of(name))
+    server.files["/web-1.2.3.tgz"] = OTHER
     with server:
         site.publish(spec(name, server))
         assert refused(site, name, "chart-digest-mismatch", "Pending")["retryable"]
         assert not site.observer.status(DEVICE, name)
-        serve(server)
+        serve(server, chart_of(name))
         site.observer.wait(
             "Deployed", lambda: site.observer.status(DEVICE, name).get("state") == "Deployed", seconds=60
         )
@@ -138,8 +144,8 @@ def test_another_chart_than_the_spec_pins_is_final_until_it_is_published_again(
 ) -> None:
     """Not asked for again by devices that report or join; said still after a restart of the orchestrator; and taken
     once the server has the right one and somebody publishes the spec once more."""
-    serve(server, archive({**WEB, "values.yaml": "replicas: 9\nport: 80\n"}))
-    wanted = spec(name, server, digest=digest_of(GOOD))
+    serve(server, OTHER)
+    wanted = spec(name, server, digest=digest_of(chart_of(name)))
     with server:
         site.publish(wanted)
         failure = refused(site, name, "chart-digest-mismatch", "Failed")
@@ -160,7 +166,7 @@ def test_another_chart_than_the_spec_pins_is_final_until_it_is_published_again(
         assert again["failure"]["code"] == "chart-digest-mismatch"
         assert site.observer.aggregate(name)["phase"] == "Failed"
 
-        serve(server)
+        serve(server, chart_of(name))
         site.publish(wanted)
         site.observer.wait_state(DEVICE, name, "Deployed", 1)
 

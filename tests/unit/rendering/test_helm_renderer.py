@@ -301,7 +301,7 @@ def test_sdk_comes_first() -> None:
 
 LOOPS = {
     "time": "{{- range until 100000 }}{{- range until 100000 }}{{ end }}{{ end }}",
-    "memory": "{{- range until 100000 }}{{- range until 100000 }}aaaaaaaaaa{{ end }}{{ end }}",
+    "memory": "{{ repeat 2000000000 .Release.Name }}",
     "output": "{{- range until 1000 }}{{- range until 1000 }}aaaaaaaaaaaaaaaaaaaaaaaaa{{ end }}{{ end }}",
 }
 
