@@ -10,6 +10,7 @@ from edge_agent.config import PROGRAM, read_config
 from edge_agent.ports import JournalError
 from topics.program import logs, runner
 from topics.program.lock import DataFolderInUseError
+from topics.program.scratch import use_own_scratch
 
 EXIT_FAILED = 1
 
@@ -24,6 +25,7 @@ def _run() -> int:
     logs.configure(config.log_level, config.log_format)
     try:
         service = build(config)
+        use_own_scratch(config.data)
         runner.stop_on_signals(service.stop)
         service.start()
         service.run()

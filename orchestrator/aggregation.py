@@ -11,7 +11,7 @@ from typing import Literal
 
 from orchestrator.model import DeploymentRecord, Fleet, SpecRecord
 from orchestrator.placement import refusals_of, told, waiting_for
-from topics.documents.answer import AggregateStatus, DeviceSummary, NotPlaceable
+from topics.documents.answer import AggregateStatus, DeviceSummary, NotPlaceable, RenderFailure
 from topics.documents.command import CommandOutcome
 from topics.documents.status import Failure
 from topics.lifecycle import State
@@ -59,6 +59,7 @@ def aggregate(fleet: Fleet, spec: SpecRecord) -> AggregateStatus:
         generation=spec.generation,
         phase=phase,
         message=message,
+        failure=render_failure(spec) if not spec.deleted else None,
         paused=spec.paused,
         total=len(deployments),
         counts=dict(sorted(counts.items())),
@@ -94,9 +95,8 @@ def _phase(
 ) -> tuple[Phase, str]:
     if spec.deleted:
         return ("Removing", f"{counts[State.REMOVED]} of {total} devices are done") if total else ("Removed", "")
-    if spec.problem is not None:
-        text = "; ".join(str(reason) for reason in spec.problem.reasons[:3])
-        return ("Pending", f"{text}; it is tried again") if spec.problem.retryable else ("Failed", text)
+    if (failure := render_failure(spec)) is not None:
+        return "Pending" if failure.retryable else "Failed", failure.message
     if not total:
         if refused:
             return "NotPlaceable", f"none of {len(refused)} selected devices can take it"
@@ -111,6 +111,22 @@ def _phase(
     if counts[State.DEGRADED]:
         return "Degraded", f"{counts[State.DEGRADED]} of {total} devices are degraded; {done}"
     return "Progressing", done
+
+
+def render_failure(spec: SpecRecord) -> RenderFailure | None:
+    """What keeps the generation from being rendered for any device, and what happens next."""
+    problem = spec.problem
+    if problem is None:
+        return None
+    text = "; ".join(str(reason) for reason in problem.reasons[:3])
+    then = "it is tried again" if problem.retryable else "correct the spec or its chart, then publish it again"
+    return RenderFailure(
+        code=problem.reasons[0].code if problem.reasons else "not-rendered",
+        message=text if then in text else f"{text}; {then}",
+        retryable=problem.retryable,
+        attempt=problem.attempt,
+        next_retry_seconds=problem.pause,
+    )
 
 
 def _summary(fleet: Fleet, record: DeploymentRecord, room: int) -> DeviceSummary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from heapq import nsmallest
 
 from orchestrator import outbound
+from orchestrator.aggregation import render_failure
 from orchestrator.decision import Context, Publication
 from orchestrator.model import Fleet, SpecRecord
 from orchestrator.placement import holders_of, refusals_of, told
@@ -37,6 +38,7 @@ def accepted(fleet: Fleet, record: SpecRecord, context: Context) -> Publication:
         reasons=kept,
         warnings=record.warnings[:MOST_REASONS],
         placed=_placed(fleet, record),
+        failure=render_failure(record),
     )
 
 

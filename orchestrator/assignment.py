@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from orchestrator.decision import Context, Decision, Render
@@ -116,10 +116,21 @@ def raise_generation(
 
 
 def ask_for(spec: SpecRecord, devices: Iterable[str], decision: Decision) -> None:
-    """Ask for the manifests of these devices, unless the rollout is paused."""
+    """Ask for the manifests of these devices, unless the rollout is paused. While the spec cannot be rendered for any
+    device, one that reports is no reason to try: that has its own time (``request_lacking``)."""
     wanted = tuple(devices)
-    if wanted and not spec.paused:
+    if wanted and not spec.paused and spec.problem is None:
         decision.effects.append(Render(spec.name, spec.generation, wanted))
+
+
+def request_lacking(fleet: Fleet, spec: SpecRecord, decision: Decision, but: Collection[str] = ()) -> None:
+    """Ask for what is missing where the generation was assigned: who cannot take it keeps an older one."""
+    lacking = sorted(
+        deployment.device
+        for deployment in fleet.of_spec(spec.name).values()
+        if not deployment.removing and deployment.desired_generation < spec.generation == deployment.assigned
+    )
+    ask_for(replace(spec, problem=None), (device for device in lacking if device not in but), decision)
 
 
 def settled(record: DeploymentRecord, *, deployed: bool) -> DeploymentRecord:

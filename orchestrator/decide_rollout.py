@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator import outbound
-from orchestrator.assignment import ask_for
+from orchestrator.assignment import request_lacking
 from orchestrator.commands import CommandRecord
 from orchestrator.decision import (
     CommandExpired,
@@ -52,7 +52,9 @@ def decide_rendered(fleet: Fleet, event: Rendered, context: Context) -> Decision
         decision.rendered.append((event.name, event.generation, device, ()))
     _refuse(fleet, spec, event, decision)
     if spec.problem is not None:
-        _answer(replace(spec, problem=None, pins=event.pins), decision)
+        spec = replace(spec, problem=None, pins=event.pins)
+        _answer(spec, decision)
+        request_lacking(fleet, spec, decision, but={*event.manifests, *event.refused})
     elif spec.pins != event.pins:
         decision.records.append(replace(spec, pins=event.pins))
     decision.touched.add(event.name)
@@ -93,9 +95,10 @@ def decide_render_failed(fleet: Fleet, event: RenderFailed, context: Context) ->
     if spec is None or spec.deleted or spec.generation != event.generation:
         return decision
     attempt = spec.problem.attempt + 1 if spec.problem else 1
-    _answer(replace(spec, problem=Problem(event.reasons, event.retryable, attempt)), decision)
-    if event.retryable:
-        decision.effects.append(RetryRender(spec.name, attempt))
+    problem = Problem(event.reasons, event.retryable, attempt)
+    _answer(replace(spec, problem=problem), decision)
+    if problem.pause is not None:
+        decision.effects.append(RetryRender(spec.name, problem.pause))
     decision.note(
         "rendering failed", warning=True, deployment=spec.name, generation=spec.generation, attempt=attempt,
         retryable=event.retryable, reasons=[str(reason) for reason in event.reasons[:5]],
@@ -108,7 +111,7 @@ def decide_render_due(fleet: Fleet, event: RenderDue, context: Context) -> Decis
     decision = Decision()
     spec = fleet.specs.get(event.name)
     if spec is not None and not spec.deleted:
-        _request(fleet, spec, decision)
+        request_lacking(fleet, spec, decision)
     return decision
 
 
@@ -184,7 +187,7 @@ def _pause_or_resume(fleet: Fleet, spec: SpecRecord, command: OperatorCommand) -
         _answered(spec.name, command, "done", "rollout " + ("paused" if record.paused else "goes on"))
     )
     if not record.paused:
-        _request(fleet, record, decision)
+        request_lacking(fleet, record, decision)
     decision.touched.add(spec.name)
     decision.note("command", deployment=spec.name, action=str(command.action), id=command.id)
     return decision
@@ -204,16 +207,6 @@ def _answered(name: str, command: OperatorCommand, outcome: str, message: str) -
     return CommandRecord(
         command.id, name, "", command.action, command.generation or 0, command.expiry_seconds, outcome, message
     )
-
-
-def _request(fleet: Fleet, spec: SpecRecord, decision: Decision) -> None:
-    """Ask for what is missing where the generation was assigned: who cannot take it keeps an older one."""
-    lacking = sorted(
-        deployment.device
-        for deployment in fleet.of_spec(spec.name).values()
-        if not deployment.removing and deployment.desired_generation < spec.generation == deployment.assigned
-    )
-    ask_for(spec, lacking, decision)
 
 
 def _answer(spec: SpecRecord, decision: Decision) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from orchestrator import margo_status, outbound
 from orchestrator.answers import MOST_REASONS
-from orchestrator.assignment import place_spec
+from orchestrator.assignment import place_spec, request_lacking
 from orchestrator.decision import Context, Decision
 from orchestrator.model import Fleet, SpecRecord
 from orchestrator.offers import Offers, unrenderable
@@ -33,6 +33,7 @@ def decide_spec(fleet: Fleet, name: str, payload: bytes, context: Context) -> De
         # The retained message after a reconnect, or the same once more. Another one may have been rejected in
         # between, so it is answered again; an answer that stands already is not sent twice.
         again = Decision(answered={name})
+        _try_again(fleet, known, again)
         if known.rejected:
             again.records.append(replace(known, rejected=False))
         return again
@@ -73,12 +74,19 @@ def _accept(fleet: Fleet, known: SpecRecord | None, document: SpecDocument, dige
     if known is not None and known.margo:
         _clear_margo(fleet, known, context, decision, holders=not record.margo)
     placement = place_spec(fleet, record, context, decision, changed=changed)
+    _try_again(fleet, record, decision)
     decision.answered.add(record.name)
     decision.note(
         "spec accepted", deployment=record.name, generation=record.generation,
         devices=len(placement.chosen), refused=len(placement.refused),
     )  # fmt: skip
     return decision
+
+
+def _try_again(fleet: Fleet, record: SpecRecord, decision: Decision) -> None:
+    """Who publishes once more what could not be rendered has perhaps mended the chart."""
+    if record.problem is not None and not record.problem.retryable:
+        request_lacking(fleet, record, decision)
 
 
 def _reject(

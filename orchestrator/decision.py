@@ -131,10 +131,10 @@ class Render:
 
 @dataclass(frozen=True, slots=True)
 class RetryRender:
-    """Effect: decide ``RenderDue`` again after a back-off that grows with the attempt."""
+    """Effect: decide ``RenderDue`` again after a back-off."""
 
     name: str
-    attempt: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,16 @@ from topics.lifecycle import State
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a generation could not be rendered. ``retryable``: it is tried again by itself."""
+    """Why a generation could not be rendered for any device. ``retryable``: it is tried again by itself."""
 
     reasons: tuple[Reason, ...]
     retryable: bool
     attempt: int
+
+    @property
+    def pause(self) -> float | None:
+        """Seconds until it is tried again: 5 s doubling to 5 min; ``None`` if it is not."""
+        return min(300.0, 5.0 * 2 ** min(self.attempt - 1, 10)) if self.retryable else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from orchestrator.decision import Context, Publication
 from orchestrator.model import DeploymentRecord
 from topics import channels
 from topics.codec import digest_of, encode
-from topics.documents.answer import AggregateStatus, Placed, SpecResult
+from topics.documents.answer import AggregateStatus, Placed, RenderFailure, SpecResult
 from topics.documents.command import Action, Command
 from topics.errors import Reason
 
@@ -24,12 +24,13 @@ def result(
     reasons: tuple[Reason, ...] = (),
     warnings: tuple[Reason, ...] = (),
     placed: tuple[Placed, ...] = (),
+    failure: RenderFailure | None = None,
     topic: str | None = None,
 ) -> Publication:
     """The answer to a spec; ``topic`` only where the name itself is what is wrong."""
     document = SpecResult(
         deployment=name, outcome=outcome, generation=generation, spec_digest=spec_digest, reasons=reasons,
-        warnings=warnings, placed=placed,
+        warnings=warnings, placed=placed, failure=failure,
     )  # fmt: skip
     digest = digest_of(encode(document))
     payload = encode(document.model_copy(update={"time": context.wall}))

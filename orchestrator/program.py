@@ -8,6 +8,7 @@ from orchestrator.config import OPTIONS
 from topics.program import logs, runner
 from topics.program.lock import DataFolderInUseError, DataFolderLock
 from topics.program.options import OptionError, read_options
+from topics.program.scratch import use_own_scratch
 
 _DESCRIPTION = "Takes deployment specs from the broker, publishes a manifest for each device, and watches over them."
 
@@ -22,6 +23,7 @@ def _run() -> int:
     logs.configure(options["log_level"], options["log_format"])
     try:
         lock = DataFolderLock(options["data"])
+        use_own_scratch(options["data"])
         orchestrator = build(options)
     except (ValueError, StoreVersionError, DamagedStoreError, DataFolderInUseError) as error:
         raise OptionError(str(error)) from error

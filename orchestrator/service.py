@@ -52,8 +52,6 @@ message as acknowledgements come in (measured: batches of 1 to 10 without this, 
 
 LINGER_SECONDS = 0.01
 
-RENDER_RETRY_SECONDS = (5.0, 300.0)
-
 _LOG = EventLog("fleetbus.orchestrator")
 
 Incoming = BusEvent | Timed
@@ -273,10 +271,8 @@ class Orchestrator:
                 spec = self._fleet.specs.get(effect.name)
                 if spec is not None and not spec.deleted and spec.generation == effect.generation:
                     self._renderers.start(effect, spec, self._fleet.capabilities_of(effect.devices), self._rendered)
-            case RetryRender(name, attempt):
-                first, most = RENDER_RETRY_SECONDS
-                due = self._clock.monotonic() + min(most, first * 2 ** (attempt - 1))
-                self._timers.set(("render", name), due, RenderDue(name))
+            case RetryRender(name, seconds):
+                self._timers.set(("render", name), self._clock.monotonic() + seconds, RenderDue(name))
             case ExpireCommand():
                 self._effect_expiry(effect)
 

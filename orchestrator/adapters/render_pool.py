@@ -14,7 +14,7 @@ from orchestrator.packages.store import PackageStore
 from orchestrator.rendering.devices import DeviceManifests, target_of
 from orchestrator.rendering.fetching import fetch_charts, pinned
 from orchestrator.rendering.manifests import ManifestFactory
-from orchestrator.rendering.port import RenderError
+from orchestrator.rendering.port import RenderAbandoned, RenderError
 from orchestrator.rendering.registry import Renderers
 from topics.documents.device import Capabilities
 from topics.documents.spec import ComposePackage, HelmChart
@@ -22,6 +22,9 @@ from topics.errors import Reason
 from topics.program.logs import EventLog
 
 _LOG = EventLog("fleetbus.orchestrator.render")
+
+_MOST_ABANDONED = 3
+"""Devices whose rendering may take all the time that there is, before the spec is given up for all of them."""
 
 Then = Callable[[Rendered | RenderFailed], None]
 
@@ -73,11 +76,17 @@ class ThreadedRenderPool:
         made = DeviceManifests(factory, self._max_payload_bytes)
         manifests: dict[str, bytes] = {}
         refused: dict[str, tuple[Reason, ...]] = {}
+        abandoned = 0
         for device in task.devices:
             if self._stopped.is_set():
                 break  # nobody takes the result any more
             try:
                 manifests[device] = made.payload(made.manifest(target_of(device, devices)))
+            except RenderAbandoned as error:
+                refused[device] = error.reasons
+                abandoned += 1
+                if abandoned == _MOST_ABANDONED:
+                    raise
             except RenderError as error:
                 # A renderer is pure: only the spec, the device or the installation can change its mind.
                 refused[device] = error.reasons

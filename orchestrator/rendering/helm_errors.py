@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.rendering.port import RenderError
+from orchestrator.rendering.port import RenderAbandoned, RenderError
 from topics.documents.base import MAX_REASONS, JsonObject
 from topics.errors import Reason
 
@@ -49,6 +49,24 @@ def template_error(text: str, values: JsonObject) -> RenderError:
 def chart_error(text: str, values: JsonObject) -> RenderError:
     """A chart that Helm does not take."""
     return RenderError.because("helm-chart", f"Helm refuses the chart: {readable(text, values)}", path="helm.chart")
+
+
+def timed_out(seconds: float) -> RenderAbandoned:
+    """Rendering that did not end in time and was ended."""
+    reason = Reason(
+        path="helm.chart", code="helm-timed-out", message=f"the chart was not rendered within {seconds:g} s",
+        hint="its templates may loop (range, until, recursive include); mend them, or the values that they count by",
+    )  # fmt: skip
+    return RenderAbandoned([reason])
+
+
+def crashed(why: str) -> RenderAbandoned:
+    """Rendering that Helm did not survive."""
+    reason = Reason(
+        path="helm.chart", code="helm-crashed", message=f"Helm did not survive rendering the chart: {why}",
+        hint="its templates may want too much memory (range, until, repeat); mend them, or the values that they count by",
+    )  # fmt: skip
+    return RenderAbandoned([reason])
 
 
 def readable(text: str, values: JsonObject) -> str:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from orchestrator.rendering.helm_engine import RenderedChart, RenderedFile
+from orchestrator.rendering.helm_chart import RenderedChart, RenderedFile
 from orchestrator.rendering.kubernetes_yaml import load_document, split_documents
 from orchestrator.rendering.ownership import check_object
 from orchestrator.rendering.port import RenderError

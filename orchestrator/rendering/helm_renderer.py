@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from orchestrator.charts.archive import ChartArchive
-from orchestrator.rendering.helm_engine import HelmEngine, find_engine
+from orchestrator.rendering.helm_chart import HelmEngine
+from orchestrator.rendering.helm_engine import find_engine
 from orchestrator.rendering.helm_objects import CRD_RANK, FoundObject, objects_of
 from orchestrator.rendering.ownership import CHART_ANNOTATION, owned
 from orchestrator.rendering.patches import patched

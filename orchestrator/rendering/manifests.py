@@ -17,7 +17,7 @@ from orchestrator.rendering.helm_renderer import release_name
 from orchestrator.rendering.initialization import Placed, duplicates, initialization
 from orchestrator.rendering.own import OwnComponent, OwnInitialization
 from orchestrator.rendering.payloads import ManifestEncoder
-from orchestrator.rendering.port import RenderContext, Renderer, RenderError, Target
+from orchestrator.rendering.port import RenderAbandoned, RenderContext, Renderer, RenderError, Target
 from orchestrator.rendering.registry import Renderers, load_renderers
 from orchestrator.rendering.scope import Identity, identity_of
 from topics.documents.base import JsonObject
@@ -160,6 +160,8 @@ class ManifestFactory:
         device = target.device if unit.renderer.depends_on_device else ""
         try:
             return self._once((unit.path, device, unit.own.key(target)), make)
+        except RenderAbandoned as error:
+            raise error.below(unit.path) from error
         except RenderError as error:
             reasons += error.below(unit.path).reasons
             return None

@@ -104,10 +104,14 @@ class RenderError(Exception):
 
     def below(self, path: str) -> RenderError:
         """The same error with ``path`` put before the path of every reason."""
-        return RenderError(
+        return type(self)(
             (
                 reason.model_copy(update={"path": f"{path}.{reason.path}" if reason.path else path})
                 for reason in self.reasons
             ),
             retryable=self.retryable,
         )
+
+
+class RenderAbandoned(RenderError):  # noqa: N818 - it says what was done about it
+    """Rendering used up what it may have, and was ended. Another device may take as long: it is not tried for many."""

@@ -32,7 +32,8 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class WebServer:
-    """Serves bytes by path, or what a function answers; remembers the paths that were asked for. ``tls``: over TLS."""
+    """Serves bytes by path, or what a function answers; remembers the paths that were asked for. ``tls``: over TLS.
+    Before the ``with`` block nobody listens."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.files: dict[str, bytes | Answer] = {}
@@ -56,7 +57,7 @@ class WebServer:
             def log_message(self, format: str, *args: object) -> None:
                 """Requests are in ``requests``; nothing goes to standard error."""
 
-        self._server = ThreadingHTTPServer((HOST, self._port.port), Handler)
+        self._server = ThreadingHTTPServer((HOST, self._port.port), Handler, bind_and_activate=False)
         self._scheme = "https" if tls else "http"
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
@@ -72,6 +73,8 @@ class WebServer:
         return f"{HOST}:{self._port.port}"
 
     def __enter__(self) -> Self:
+        self._server.server_bind()
+        self._server.server_activate()
         self._thread.start()
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import json
 import subprocess
 import threading
@@ -163,6 +164,50 @@ def sdk_device(cluster: ControlPlane, kubelet: Kubelet, tmp_path: Path) -> Itera
         made.applier.remove(made.name, never)
     made.applier.close()
     cluster.api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": made.name}})
+
+
+# -- watching
+
+
+def test_watching_tells_of_others_changes(sdk_device: Device) -> None:
+    """An edit and a loss of a release's objects, and of the initialization's."""
+    device, heard = sdk_device, list[str]()
+    device.applier.watch(heard.append)
+    note = config_map("note", device.name)
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": device.name}}
+    wanted = device.manifest(device.component(values={"text": "one"}), initialization=[namespace, note])
+    device.deploy(wanted)
+    settings = config_map(f"{device.name}-web", device.name)
+    for changed in (settings, note):
+        for change in ({"data": {"text": "edited"}}, None):
+            device.applier.initialize(wanted, never)
+            device.applier.apply(wanted, "web", never)
+
+            def told(changed: JsonObject = changed, change: JsonObject | None = change) -> bool:
+                if change is None:
+                    device.cluster.api.delete(changed)
+                else:
+                    device.cluster.api.merge(changed, change)
+                return device.name in heard
+
+            heard.clear()
+            wait(f"{changed['metadata']['name']} to be told of after {change}", told)
+
+
+def test_watching_begins_with_the_releases_that_the_cluster_has(sdk_device: Device) -> None:
+    """A fresh agent watches what an older one installed, before it looks at anything."""
+    device, heard = sdk_device, list[str]()
+    device.deploy(device.manifest(device.component(values={"text": "one"})))
+    device.restart()
+    device.applier.watch(heard.append)
+    numbers = itertools.count()
+
+    def told() -> bool:
+        edit = {"data": {"text": str(next(numbers))}}
+        device.cluster.api.merge(config_map(f"{device.name}-web", device.name), edit)
+        return device.name in heard
+
+    wait("the watch to have begun", told)
 
 
 # -- life
@@ -507,10 +552,13 @@ def example_account(cluster: ControlPlane) -> Path:
 def test_the_example_account_suffices(device: Device, example_account: Path) -> None:
     """Install, health, drift, an interrupted upgrade, update, prune and removal, under RBAC."""
     device.restart(kubeconfig=str(example_account))
+    heard: list[str] = []
+    device.applier.watch(heard.append)
     first = device.manifest(device.component(values={"text": "one"}), device.component(name="panel"))
     device.deploy(first)
     assert device.healthy(first)
     device.cluster.api.delete(config_map(f"{device.name}-web", device.name))
+    wait("the loss", lambda: device.name in heard)
     device.applier.apply(first, "web", never)
     second = device.manifest(device.component(values={"text": "two"}), generation=2)
     interrupt(device, device.manifest(device.component(values={"image": "example/slow:1"}), generation=2))

@@ -37,7 +37,8 @@ RELEASE, OBJECTS = ENGINES["helm-release"], ENGINES["kubernetes"]
 def site(cluster: ControlPlane, kubelet: Kubelet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """An orchestrator; a device that makes releases only, and one that also applies objects."""
     with cluster_site(cluster, tmp_path_factory.mktemp("releases")) as started:
-        common = ("--kubeconfig", str(cluster.kubeconfig), "--health-every", "1", "--max-attempts", "1")
+        # Only a watch is as quick as the tests want drift to be noticed.
+        common = ("--kubeconfig", str(cluster.kubeconfig), "--health-every", "600", "--max-attempts", "1")
         started.start_agent(ALONE, "--applier", "helm-release", *common)
         started.start_agent(BOTH, "--applier", "kubernetes,helm-release", *common)
         yield started
@@ -81,6 +82,10 @@ def test_a_release_lives_through_its_whole_life(site: Site, api: Api, device: st
     api.merge(settings, {"data": {"text": "edited by hand"}})
     wait("the edit to be healed", lambda: text_of(api, name) == "two")
     site.observer.wait_state(device, name, "Deployed", 2)
+    api.delete({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": name}})
+    wait("the deleted object to be back", lambda: image_of(api, name) == "example/web:2")
+    site.observer.wait_state(device, name, "Deployed", 2)
+    assert revisions(api, name) == {"1": "superseded", "2": "deployed"}
 
     site.publish(cluster_spec(name, device, changed_timeout(RELEASE("three", MISSING), "3s")))
     status = site.observer.wait_status(
@@ -92,6 +97,25 @@ def test_a_release_lives_through_its_whole_life(site: Site, api: Api, device: st
 
     site.delete(name)
     assert_nothing_left(site, api, name)
+
+
+def test_drift_that_is_only_to_be_reported_is_said_and_not_touched(site: Site, api: Api, name: str) -> None:
+    """Degraded with the object and the field, whoever looks at the status; put back by hand it is Deployed again."""
+    site.publish(cluster_spec(name, ALONE, RELEASE("one", GOOD), drift="report"))
+    site.observer.wait_state(ALONE, name, "Deployed", 1)
+    settings: JsonObject = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "settings", "namespace": name},
+    }
+    api.merge(settings, {"data": {"text": "edited by hand"}})
+    status = site.observer.wait_state(ALONE, name, "Degraded", 1)
+    assert "settings was changed: data.text" in status["components"][0]["message"]
+    assert text_of(api, name) == "edited by hand"
+    api.merge(settings, {"data": {"text": "one"}})
+    site.observer.wait_state(ALONE, name, "Deployed", 1)
+    assert text_of(api, name) == "one"
+    site.delete(name)
 
 
 def test_releases_and_objects_of_one_deployment_do_not_prune_each_other(site: Site, api: Api, name: str) -> None:
@@ -116,21 +140,29 @@ def test_releases_and_objects_of_one_deployment_do_not_prune_each_other(site: Si
 def test_an_agent_killed_in_the_middle_of_an_upgrade_ends_it(
     site: Site, api: Api, kubelet: Kubelet, cluster: ControlPlane, name: str
 ) -> None:
-    """By kill -9, while Helm waits: Helm ends with it, and the agent that is started again repairs and completes."""
+    """By kill -9, while Helm waits: Helm ends with it, and the agent that is started again repairs and completes.
+
+    What Helm was working in lies in the agent's own folder, and not for ever.
+    """
     device = f"edge-killed-{name}"
     options = ("--applier", "helm-release", "--kubeconfig", str(cluster.kubeconfig), "--health-every", "1")
-    agent = site.start_agent(device, *options)
+    systems = site.folder / f"{name}-tmp"
+    systems.mkdir()
+    agent = site.start_agent(device, *options, environment={"TMPDIR": str(systems)})
     site.publish(cluster_spec(name, device, RELEASE("one", GOOD)))
     site.observer.wait_state(device, name, "Deployed", 1)
     site.publish(cluster_spec(name, device, changed_timeout(RELEASE("two", "example/slow:1"), "120s")))
     wait("Helm to be at work", lambda: "pending-upgrade" in revisions(api, name).values())
     agent.kill()
+    scratch = agent.data / "scratch"
+    assert (list(systems.iterdir()), len(list(scratch.glob("fleetbus-helm-*")))) == ([], 1)
     kubelet.release(name)
     assert "pending-upgrade" in revisions(api, name).values()
     site.start_agent(device, *options)
     site.observer.wait_state(device, name, "Deployed", 2)
     assert text_of(api, name) == "two"
     assert sorted(revisions(api, name).values()) == ["deployed", "failed", "superseded"]
+    assert list(scratch.iterdir()) == []
     site.delete(name)
     assert_nothing_left(site, api, name)
     assert not left_of(api, name)

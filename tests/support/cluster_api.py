@@ -48,7 +48,7 @@ class Api:
     def __init__(self, server: str, ca_file: str, token: str) -> None:
         self.server = server
         self._address = urlsplit(server)
-        self._tls = ssl.create_default_context(cafile=ca_file)
+        self._tls = ssl.create_default_context(cafile=ca_file or None)
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         self._paths: dict[tuple[str, str], tuple[str, bool]] = {}
 
@@ -125,8 +125,9 @@ class Api:
         """The answer's body. Raises ``ApiError`` for a status of 400 and above, ``OSError`` without an answer."""
         connection = self._connect(_REQUEST_SECONDS)
         try:
-            answer = self._send(connection, method, path, body, query=query or {}, content=content)
-            text = answer.read()
+            # Closed by itself: a connection lets go of an answer after which the server wants it closed.
+            with self._send(connection, method, path, body, query=query or {}, content=content) as answer:
+                text = answer.read()
         except http.client.HTTPException as error:
             raise ConnectionError(f"{method} {path}: {error!r}") from error
         finally:
@@ -189,15 +190,15 @@ class Follower:
             connection.connect()
             self._socket = connection.sock
             query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": "200"}
-            answer = self._api._send(connection, "GET", self._path, query=query)
-            if answer.status >= 400:
-                raise ApiError(answer.status, json.loads(answer.read()))
-            while not self._closed.is_set() and (line := answer.readline()):
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    return  # too old: listed anew
-                if event["type"] != "DELETED":
-                    yield event["object"]
+            with self._api._send(connection, "GET", self._path, query=query) as answer:
+                if answer.status >= 400:
+                    raise ApiError(answer.status, json.loads(answer.read()))
+                while not self._closed.is_set() and (line := answer.readline()):
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        return  # too old: listed anew
+                    if event["type"] != "DELETED":
+                        yield event["object"]
         finally:
             self._socket = None
             connection.close()

@@ -221,10 +221,12 @@ class Site:
         self.orchestrator.start(failpoints=failpoints)
         self._wait_online(self.orchestrator, "orchestrator/presence", mark)
 
-    def start_agent(self, device: str, *options: str, failpoints: str = "") -> Agent:
+    def start_agent(
+        self, device: str, *options: str, failpoints: str = "", environment: dict[str, str] | None = None
+    ) -> Agent:
         agent = self.agent(device, *options)
         mark = self.observer.count
-        agent.start(failpoints=failpoints)
+        agent.start(failpoints=failpoints, environment=environment)
         self._wait_online(agent, f"devices/{device}/presence", mark)
         if not failpoints:
             self._wait_described(agent)

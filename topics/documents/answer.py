@@ -20,13 +20,29 @@ class Placed(Message):
     why: str
 
 
+class RenderFailure(Message):
+    """Why no device gets the wanted generation: its manifests cannot be made. What runs keeps running.
+
+    ``next_retry_seconds`` counts from this message. ``None`` (not ``retryable``): it is not tried again before the
+    spec is changed or published once more, or the orchestrator is started anew.
+    """
+
+    stage: str = "Rendering"
+    code: str
+    message: str
+    retryable: bool
+    attempt: Int64
+    next_retry_seconds: float | None = None
+
+
 class SpecResult(Message):
     """The answer to one spec message.
 
     ``spec_digest`` is the digest over the exact bytes that were received, so a publisher knows that
     this answers its message. ``generation`` is the one in force: a rejected spec leaves it as it was
     (0 if there is none). ``reasons`` of an accepted spec say which devices cannot take it, and why;
-    ``placed`` says which take it and why those. ``warnings`` name each tolerance that was used to read it.
+    ``placed`` says which take it and why those. ``failure`` is there while it cannot be rendered for any device; its
+    reasons are then the first of ``reasons``. ``warnings`` name each tolerance that was used to read it.
     """
 
     deployment: str
@@ -36,6 +52,7 @@ class SpecResult(Message):
     reasons: tuple[Reason, ...] = ()
     warnings: tuple[Reason, ...] = ()
     placed: tuple[Placed, ...] = ()
+    failure: RenderFailure | None = None
     time: str = ""
 
 
@@ -74,7 +91,7 @@ class AggregateStatus(Message):
     ``NotPlaceable`` when no device can take it; ``counts`` maps each state to its number of devices
     (``Waiting``: no report for the wanted generation yet). ``devices`` is bounded: with more devices
     than that, those not yet Deployed come first and ``truncated`` says how many are left out. ``paused``: no new
-    manifest goes out, whatever the phase.
+    manifest goes out, whatever the phase. ``failure`` is there while the generation cannot be rendered for any device.
     """
 
     deployment: str
@@ -83,6 +100,7 @@ class AggregateStatus(Message):
         "Pending", "NotPlaceable", "Progressing", "Deployed", "Degraded", "Failed", "Paused", "Removing", "Removed"
     ]
     message: str = ""
+    failure: RenderFailure | None = None
     paused: bool = False
     total: Int64 = 0
     counts: dict[str, Int64] = Field(default_factory=dict)

@@ -17,6 +17,7 @@ from edge_agent.appliers.helm_release import records
 from edge_agent.appliers.helm_release.charts import ChartFolder
 from edge_agent.appliers.helm_release.engine import FIELD_MANAGER, Change, Helm, find_helm
 from edge_agent.appliers.helm_release.initialization import Initialization, stop_if
+from edge_agent.appliers.helm_release.observing import ReleaseObserver
 from edge_agent.appliers.helm_release.options import HelmReleaseOptions
 from edge_agent.appliers.helm_release.plan import DEPLOYED, Act, Revision, next_action
 from edge_agent.appliers.helm_release.releases import Finding, ReleaseId, Releases, by_namespace
@@ -48,8 +49,7 @@ _POLL_SECONDS = 0.5
 class HelmReleaseApplier:
     """See ``edge_agent.appliers.port.Applier`` for the methods, ``HelmReleaseOptions`` for the options.
 
-    Safe from several threads as long as no two work on the same deployment. It does not watch: Helm's
-    records do not change when an object does, so drift is found when the health is asked for.
+    Safe from several threads as long as no two work on the same deployment.
     """
 
     types: ClassVar[frozenset[str]] = frozenset({RELEASE_TYPE})
@@ -64,6 +64,7 @@ class HelmReleaseApplier:
         self._own = Cluster(own)
         self._releases = Releases(self._cluster)
         self._initialization = Initialization(self._own)
+        self._observer = ReleaseObserver(self._releases, self._initialization)
 
     def check(self, manifest: Manifest) -> None:
         """Types and configurations are right, Helm is there, the cluster answers, no release is somebody else's."""
@@ -131,12 +132,14 @@ class HelmReleaseApplier:
         for namespace, names in by_namespace(present.keys() - wanted).items():
             self._uninstall(manifest.deployment, namespace, names, wait=False, cancelled=never)
         self._initialization.prune(manifest)
+        self._observer.follow(manifest, {release: record for release, record in present.items() if release in wanted})
         self._charts.keep_since(manifest.deployment, manifest.generation)
 
     def health(self, manifest: Manifest) -> tuple[ComponentHealth, ...]:
         """Each release is deployed with this content, and each of its objects is there, unchanged and ready."""
         entries = []
         present = self._releases.of_deployment(manifest.deployment, with_history=False)
+        self._observer.follow(manifest, present)
         for component, config in configs_of(manifest).items():
             message = self._finding(component, config, present)
             entries.append(ComponentHealth(component, not message, message))
@@ -156,16 +159,19 @@ class HelmReleaseApplier:
             self._uninstall(deployment, namespace, names, wait=True, cancelled=cancelled)
         self._initialization.remove(deployment, cancelled, REMOVAL_SECONDS)
         self._charts.remove(deployment)
+        self._observer.forget(deployment)
 
     def discard(self, deployment: str, generation: int) -> None:
         """Delete the charts that only this generation has."""
         self._charts.discard(deployment, generation)
 
     def watch(self, changed: Callable[[str], None]) -> None:
-        """Nothing is watched; see the class."""
+        """Watch the objects of the releases; see ``ReleaseObserver``."""
+        self._observer.start(changed)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Stop watching and let go of the connections."""
+        self._observer.close()
         self._cluster.close()
         self._own.close()
 

@@ -7,6 +7,7 @@ signal), so that an agent which was started again does not find its own older ha
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -47,6 +48,7 @@ def environment(home: Path) -> dict[str, str]:
     return {
         **{name: os.environ[name] for name in _PASSED if name in os.environ},
         "HOME": str(home),
+        "TMPDIR": str(home),
         **{f"HELM_{name}_HOME": str(home) for name in ("CACHE", "CONFIG", "DATA")},
     }
 
@@ -72,7 +74,7 @@ def run(
     try:
         process = subprocess.Popen(  # noqa: S603 - no shell; the program is the operator's
             list(command), executable=executable, env=dict(variables),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
     except OSError as error:
         raise ApplyError("helm-missing", f"Helm cannot be started: {error}; install it anew", retryable=True) from error
@@ -94,4 +96,5 @@ def run(
                     )
         finally:
             if process.poll() is None:
-                process.kill()
+                # With what it started: a credential plug-in of the kubeconfig may be what it waits for.
+                os.killpg(process.pid, signal.SIGKILL)

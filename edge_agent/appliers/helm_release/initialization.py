@@ -8,11 +8,13 @@ by that mark: there is no inventory that could get lost.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 
 from edge_agent.appliers.kubernetes.cluster import Cluster
 from edge_agent.appliers.kubernetes.objects import (
     DEPLOYMENT_LABEL,
+    Ref,
     comparable,
     differences,
     is_job,
@@ -42,12 +44,12 @@ class Initialization:
     """See the module. ``cluster`` applies as ``fleetbus``. Safe from several threads."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
 
     def check(self, manifest: Manifest) -> None:
         """Raise ``ApplyError`` for an object that is somebody else's or a namespace that is going."""
         for item in self._wanted(manifest):
-            live = self._cluster.get(ref_of(item))
+            live = self.cluster.get(ref_of(item))
             if live is not None:
                 self._usable(live, manifest.deployment)
 
@@ -55,15 +57,15 @@ class Initialization:
         """Apply each object in order, and wait for each job to be complete."""
         for item in self._wanted(manifest):
             stop_if(cancelled, INITIALIZATION)
-            live = self._cluster.get(ref_of(item))
+            live = self.cluster.get(ref_of(item))
             if live is not None and not self._usable(live, manifest.deployment):
                 continue
             if live is None:
-                self._cluster.apply(item, force=True)
+                self.cluster.apply(item, force=True)
             elif is_job(item):
                 self._renew(item, live, cancelled)
             elif self._changed(item, live):
-                self._cluster.apply(item, force=True)
+                self.cluster.apply(item, force=True)
             if is_job(item):
                 self._complete(item, cancelled)
 
@@ -72,12 +74,23 @@ class Initialization:
         found = []
         for item in self._wanted(manifest):
             ref = ref_of(item)
-            live = self._cluster.get(ref)
+            live = self.cluster.get(ref)
             if live is None:
                 found.append(f"{ref} was deleted")
             elif not is_job(item) and label(live, DEPLOYMENT_LABEL) == manifest.deployment:
                 changed = self._changed(item, live)
                 found += [f"{ref} was changed: {', '.join(changed)}"] if changed else []
+        return found
+
+    def refs(self, manifest: Manifest) -> frozenset[Ref]:
+        """Where a generation's objects are."""
+        return frozenset(map(ref_of, self._wanted(manifest)))
+
+    def known(self) -> dict[str, frozenset[Ref]]:
+        """The objects that are on the cluster, by deployment."""
+        found: dict[str, frozenset[Ref]] = defaultdict(frozenset)
+        for item in self._labelled(f"{DEPLOYMENT_LABEL},{APPLIER_LABEL}={APPLIER}"):
+            found[label(item, DEPLOYMENT_LABEL)] |= {ref_of(item)}
         return found
 
     def prune(self, manifest: Manifest) -> None:
@@ -111,11 +124,13 @@ class Initialization:
         return found
 
     def _all(self, deployment: str) -> list[JsonObject]:
-        labels = f"{DEPLOYMENT_LABEL}={deployment},{APPLIER_LABEL}={APPLIER}"
+        return self._labelled(f"{DEPLOYMENT_LABEL}={deployment},{APPLIER_LABEL}={APPLIER}")
+
+    def _labelled(self, labels: str) -> list[JsonObject]:
         return [
             item
             for version, kind in _KINDS
-            for item in self._cluster.list(self._cluster.kinds.find(version, kind), "", labels=labels).items
+            for item in self.cluster.list(self.cluster.kinds.find(version, kind), "", labels=labels).items
         ]
 
     def _usable(self, live: JsonObject, deployment: str) -> bool:
@@ -140,7 +155,7 @@ class Initialization:
         return True
 
     def _changed(self, item: JsonObject, live: JsonObject) -> list[str]:
-        return differences(comparable(live), comparable(self._cluster.apply(item, force=True, dry_run=True)))
+        return differences(comparable(live), comparable(self.cluster.apply(item, force=True, dry_run=True)))
 
     def _renew(self, item: JsonObject, live: JsonObject, cancelled: CancelCheck) -> None:
         """A job cannot be changed, and one that failed does not run again: such a one is deleted and made anew."""
@@ -151,19 +166,19 @@ class Initialization:
             except ApiError as error:
                 if error.code != "invalid":
                     raise
-        self._cluster.delete(live, wait_for_owned=True)
+        self.cluster.delete(live, wait_for_owned=True)
         deadline = time.monotonic() + JOB_SECONDS
-        while self._cluster.get(ref_of(item)) is not None:
+        while self.cluster.get(ref_of(item)) is not None:
             stop_if(cancelled, INITIALIZATION)
             if time.monotonic() > deadline:
                 raise _slow(f"the old {ref_of(item)} did not go")
             time.sleep(_POLL_SECONDS)
-        self._cluster.apply(item, force=True)
+        self.cluster.apply(item, force=True)
 
     def _complete(self, item: JsonObject, cancelled: CancelCheck) -> None:
         deadline = time.monotonic() + JOB_SECONDS
         while True:
-            live = self._cluster.get(ref_of(item))
+            live = self.cluster.get(ref_of(item))
             answer = readiness_of(live) if live is not None else None
             if answer is not None and answer.ready:
                 return
@@ -183,7 +198,7 @@ class Initialization:
     def _delete(self, items: Iterable[JsonObject]) -> None:
         for item in items:
             if not item["metadata"].get("deletionTimestamp"):
-                self._cluster.delete(item, wait_for_owned=True)
+                self.cluster.delete(item, wait_for_owned=True)
 
 
 def stop_if(cancelled: CancelCheck, component: str | None) -> None:

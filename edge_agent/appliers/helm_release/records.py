@@ -25,7 +25,7 @@ from topics.kubernetes_yaml import load_document, split_documents
 DEPLOYMENT_LABEL = "fleetbus.io/deployment"
 COMPONENT_LABEL = "fleetbus.io/component"
 CONTENT_LABEL = "fleetbus.io/content"
-_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 _RELEASE_NAME = "meta.helm.sh/release-name"
 _RELEASE_NAMESPACE = "meta.helm.sh/release-namespace"
 _MAX_RECORD = 64 * 1024 * 1024
@@ -109,7 +109,7 @@ def _owned(item: JsonObject, release: str, namespace: str) -> JsonObject:
         **item,
         "metadata": {
             **metadata,
-            "labels": {**(metadata.get("labels") or {}), _MANAGED_BY: "Helm"},
+            "labels": {**(metadata.get("labels") or {}), MANAGED_BY_LABEL: "Helm"},
             "annotations": {
                 **(metadata.get("annotations") or {}), _RELEASE_NAME: release, _RELEASE_NAMESPACE: namespace
             },

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from edge_agent.appliers.helm_release import records
 from edge_agent.appliers.helm_release.plan import DEPLOYED, SUPERSEDED, Revision
 from edge_agent.appliers.kubernetes.cluster import Cluster
-from edge_agent.appliers.kubernetes.objects import comparable, differences, digest, ref_of
+from edge_agent.appliers.kubernetes.objects import Ref, comparable, differences, digest, ref_of
 from edge_agent.appliers.kubernetes.problems import ApiError
+from edge_agent.appliers.port import ApplyError
 from edge_agent.appliers.readiness import readiness_of
 from topics.documents.base import JsonObject
 
@@ -38,7 +39,7 @@ class Releases:
     """Reads releases. ``cluster`` applies as Helm's own field manager. Safe from several threads."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self._clean: dict[tuple[str, str, str, str], tuple[str, str]] = {}
         """By object: the version that was found clean, and the digest of what it was compared with."""
 
@@ -77,7 +78,7 @@ class Releases:
         """Say in Helm's record that nobody is at work any more; a record that is gone or changed is left alone."""
         secret = self.record(release, number)
         if secret is not None:
-            self._cluster.replace(records.marked_failed(secret))
+            self.cluster.replace(records.marked_failed(secret))
 
     def findings(self, record: JsonObject) -> Iterator[Finding]:
         """Every object of a release that is missing, changed, or not ready.
@@ -86,26 +87,45 @@ class Releases:
         and the server itself fills in defaults and writes quantities its own way. An object whose version was found
         clean once is not asked about again.
         """
-        namespace = record["metadata"]["namespace"]
-        for item in records.objects_of(record):
-            yield from self._finding(self._placed(item, namespace))
+        for item in self._objects(record):
+            yield from self._finding(item)
+
+    def refs(self, record: JsonObject) -> frozenset[Ref]:
+        """Where the objects of a release are. Raises ``ApplyError`` for a damaged record."""
+        return frozenset(map(ref_of, self._objects(record)))
+
+    def known(self) -> dict[str, frozenset[Ref]]:
+        """The objects of all releases, by deployment; those of damaged records are left out."""
+        found: dict[str, frozenset[Ref]] = defaultdict(frozenset)
+        for secret in self._records("", f"owner=helm,{records.DEPLOYMENT_LABEL},status!={SUPERSEDED}"):
+            try:
+                found[records.revision_of(secret).deployment] |= self.refs(secret)
+            except ApiError:
+                raise
+            except ApplyError:
+                continue  # the deployment's own steps report it
+        return found
 
     def heal(self, findings: Iterable[Finding]) -> None:
         """Apply again what is missing or was changed, as Helm's field manager. Raises ``ApiError``."""
         for finding in findings:
             if finding.repairable:
-                self._cluster.apply(finding.object, force=True)
+                self.cluster.apply(finding.object, force=True)
+
+    def _objects(self, record: JsonObject) -> Iterator[JsonObject]:
+        namespace = record["metadata"]["namespace"]
+        return (self._placed(item, namespace) for item in records.objects_of(record))
 
     def _finding(self, item: JsonObject) -> Iterator[Finding]:
         ref = ref_of(item)
-        live = self._cluster.get(ref)
+        live = self.cluster.get(ref)
         if live is None:
             yield Finding(item, f"{ref} was deleted", repairable=True)
             return
         clean = (str(live["metadata"].get("resourceVersion")), digest(item))
         if self._clean.get(ref.key) != clean:
             try:
-                wanted = self._cluster.apply(item, force=True, dry_run=True)
+                wanted = self.cluster.apply(item, force=True, dry_run=True)
             except ApiError as error:
                 if error.code != "invalid":
                     raise
@@ -126,7 +146,7 @@ class Releases:
         """The object with its namespace, where its kind has one."""
         metadata = item["metadata"]
         try:
-            namespaced = self._cluster.kinds.find(item["apiVersion"], item["kind"]).namespaced
+            namespaced = self.cluster.kinds.find(item["apiVersion"], item["kind"]).namespaced
         except ApiError as error:
             if not error.is_missing:
                 raise
@@ -136,7 +156,7 @@ class Releases:
         return {**item, "metadata": {**metadata, "namespace": metadata.get("namespace") or namespace}}
 
     def _records(self, namespace: str, labels: str) -> list[JsonObject]:
-        return self._cluster.list(self._cluster.kinds.find("v1", "Secret"), namespace, labels=labels).items
+        return self.cluster.list(self.cluster.kinds.find("v1", "Secret"), namespace, labels=labels).items
 
 
 def _number(secret: JsonObject) -> int:

@@ -197,7 +197,7 @@ class KubernetesApplier:
         """Watch what the inventories name, from a thread of its own; see ``Observer``."""
         with self._lock:
             if self._observer is None:
-                self._observer = Observer(self._cluster, self._store, changed)
+                self._observer = Observer(self._cluster, self._remembered, changed)
 
     def close(self) -> None:
         with self._lock:
@@ -249,7 +249,10 @@ class KubernetesApplier:
         with self._lock:
             observer = self._observer
         if observer is not None:
-            observer.follow(deployment, inventory)
+            observer.follow(deployment, _refs(inventory) if inventory is not None else frozenset())
+
+    def _remembered(self) -> dict[str, frozenset[Ref]]:
+        return {inventory.deployment: _refs(inventory) for inventory in self._store.every()}
 
     def _remove_namespaces(self, deployment: str, refs: list[Ref], cancelled: CancelCheck, *, wait: bool) -> None:
         if refs:
@@ -260,6 +263,10 @@ class KubernetesApplier:
                 for entry in other.entries
             ]  # fmt: skip
             remove_namespaces(self._cluster, deployment, refs, others, cancelled, wait=wait)
+
+
+def _refs(inventory: Inventory) -> frozenset[Ref]:
+    return frozenset(entry.ref for entry in inventory.entries)
 
 
 @contextmanager

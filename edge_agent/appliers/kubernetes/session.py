@@ -1,6 +1,6 @@
 """The connection to the API server, through the ``kubernetes`` package's dynamic client.
 
-With ``package`` the only module that imports that package. Every request has a time limit; every way it can end is an answer or an
+With ``package`` and ``credentials`` the only module that imports that package. Every request has a time limit; every way it can end is an answer or an
 ``ApiError``. The package's own discovery is not used: it asks for every group when it is made, without a time
 limit, and keeps what it hears in a file of the shared temporary folder.
 """
@@ -30,6 +30,10 @@ from kubernetes.config import ConfigException, load_incluster_config, load_kube_
 from kubernetes.dynamic import DynamicClient  # noqa: E402
 from kubernetes.dynamic.exceptions import DynamicApiError  # noqa: E402
 
+from edge_agent.appliers.kubernetes.credentials import PluginError, use_bounded_plugins  # noqa: E402
+
+use_bounded_plugins()
+
 APPLY = "application/apply-patch+yaml"
 _CONNECT_SECONDS = 5.0
 _POOL = 32
@@ -50,6 +54,7 @@ class Session:
         self._options = options
         self._environment = environment
         self._lock = threading.Lock()
+        self._making = threading.Lock()
         self._client: DynamicClient | None = None
 
     def request(
@@ -129,7 +134,7 @@ class Session:
                 raise unreachable(what, error) from error
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise unreachable(what, error) from error
-            except ConfigException as error:
+            except (ConfigException, PluginError) as error:
                 raise self._bad_configuration(error) from error
             return response
         raise AssertionError("the second try returns or raises")
@@ -139,10 +144,15 @@ class Session:
             return str(self._client.configuration.host) if self._client is not None else "it"
 
     def _connect(self, what: str) -> DynamicClient:
-        with self._lock:
-            if self._client is None:
-                self._client = DynamicClient(ApiClient(self._configuration()), discoverer=_NoDiscovery)
-            return self._client
+        with self._making:
+            with self._lock:
+                if self._client is not None:
+                    return self._client
+            # Without the lock, which who closes the session waits for: a credential plug-in may take its time.
+            made = DynamicClient(ApiClient(self._configuration()), discoverer=_NoDiscovery)
+            with self._lock:
+                self._client = made
+            return made
 
     def _reconnect(self, stale: DynamicClient) -> None:
         with self._lock:
@@ -162,7 +172,7 @@ class Session:
                 load_kube_config(str(file), context=options.context, client_configuration=configuration)
             else:
                 load_incluster_config(client_configuration=configuration)
-        except ConfigException as error:
+        except (ConfigException, PluginError) as error:
             raise self._bad_configuration(error) from error
         except Exception as error:
             # The loader lets through whatever a malformed file makes it stumble over.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from orchestrator.decision import NotTakenUp, Render, RenderDue, Rendered, RetryRender
 from tests.unit.orchestrator.story import NAME, Story, manifest, spec, status
 from topics.documents.command import Action
@@ -81,22 +83,67 @@ def test_a_resumed_rollout_renders_what_is_lacking() -> None:
 def test_a_failure_that_may_pass_is_tried_again() -> None:
     """The result says why, and each attempt counts."""
     story = Story().device("a").spec(spec()).render_failed(1, retryable=True)
-    assert story.effects(RetryRender) == [RetryRender(NAME, 1)]
+    assert story.effects(RetryRender) == [RetryRender(NAME, 5.0)]
     assert [reason.code for reason in story.result().reasons] == ["no-chart"]
     assert (story.result().outcome, story.aggregate().phase) == ("accepted", "Pending")
     assert "tried again" in story.aggregate().message
     story.timed(RenderDue(NAME))
     assert story.renders == [(1, ("a",))]
-    assert story.render_failed(1, retryable=True).effects(RetryRender) == [RetryRender(NAME, 2)]
+    assert story.render_failed(1, retryable=True).effects(RetryRender) == [RetryRender(NAME, 10.0)]
+    failure = story.result().failure
+    assert failure is not None
+    assert failure == story.aggregate().failure
+    assert (failure.stage, failure.code, failure.attempt, failure.next_retry_seconds) == (
+        "Rendering", "no-chart", 2, 10.0,
+    )  # fmt: skip
+    for _ in range(20):
+        story.render_failed(1, retryable=True)
+    assert story.effects(RetryRender) == [RetryRender(NAME, 300.0)]
 
 
 def test_a_failure_that_stays_is_final_until_the_spec_changes() -> None:
-    """Trying again would not help."""
+    """Trying again would not help. Result and aggregate say so, with what to do."""
     story = Story().device("a").spec(spec()).render_failed(1, retryable=False)
     assert story.effects(RetryRender) == []
     assert story.aggregate().phase == "Failed"
+    failure = story.result().failure
+    assert failure is not None
+    assert failure == story.aggregate().failure
+    assert (failure.stage, failure.code, failure.retryable, failure.next_retry_seconds) == (
+        "Rendering", "no-chart", False, None,
+    )  # fmt: skip
+    assert "the chart is not there; correct the spec or its chart, then publish it again" in failure.message
     story.spec(spec(rate="20"))
     assert (story.aggregate().phase, story.result().reasons) == ("Progressing", ())
+
+
+@pytest.mark.parametrize("retryable", [True, False])
+def test_a_device_that_reports_is_no_reason_to_render_again(retryable: bool) -> None:
+    """A registry that is down is asked in its own time, a chart that is broken not at all, for however many devices."""
+    story = Story().device("a").spec(spec()).render_failed(1, retryable=retryable)
+    assert story.device("a", memory=8 << 30).renders == []
+    assert story.device("b").renders == []
+    assert story.promises("a").renders == []
+    assert story.deployment("b").assigned == 1
+
+
+def test_a_final_failure_is_tried_again_when_somebody_publishes_it_once_more_or_at_a_start() -> None:
+    """The chart behind the same reference may be another one by now, and the installation too."""
+    story = Story().device("a").device("b").spec(spec()).render_failed(1, retryable=False)
+    assert story.spec(spec()).renders == [(1, ("a", "b"))]
+    assert story.timed(RenderDue(NAME)).renders == [(1, ("a", "b"))]
+    failure = story.render_failed(1, retryable=False).result().failure
+    assert failure is not None
+    assert failure.attempt == 2
+
+
+def test_a_device_that_joined_during_a_failure_is_rendered_for_when_it_is_over() -> None:
+    """It was not asked for by itself."""
+    story = Story().device("a").spec(spec()).render_failed(1, retryable=True).timed(RenderDue(NAME))
+    asked = story.last
+    assert story.device("b").renders == []
+    story.last = asked
+    assert story.rendered().renders == [(1, ("b",))]
 
 
 def test_a_failure_is_over_when_rendering_succeeds() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import shutil
 import sys
@@ -10,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.rendering.helm_engine import CliEngine, HelmEngine, SdkEngine
+from orchestrator.rendering.helm_chart import HelmEngine
+from orchestrator.rendering.helm_engine import CliEngine, SdkEngine
 from tests.unit.rendering import helm_stand_in
 
 
@@ -22,7 +22,7 @@ def engine_named(name: str, folder: Path) -> HelmEngine:
     if importlib.util.find_spec("helm_python") is None:
         pytest.skip("helm-python-sdk is not installed" + (" and neither is helm" if name == "cli" else ""))
     if name == "sdk":
-        return SdkEngine(importlib.import_module("helm_python"))
+        return SdkEngine()
     script = folder / "helm"
     script.write_text(f'#!/bin/sh\nexec {sys.executable} {helm_stand_in.__file__} "$@"\n')
     script.chmod(0o755)

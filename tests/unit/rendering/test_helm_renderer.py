@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from orchestrator.charts.archive import open_archive
-from orchestrator.rendering.helm_engine import KUBERNETES_VERSION, CliEngine, HelmEngine, SdkEngine, find_engine
+from orchestrator.rendering.helm_chart import KUBERNETES_VERSION, HelmEngine
+from orchestrator.rendering.helm_engine import CliEngine, SdkEngine, find_engine
 from orchestrator.rendering.helm_objects import INSTALL_ORDER
 from orchestrator.rendering.helm_renderer import HelmRenderer, release_name
-from orchestrator.rendering.port import RenderContext, RenderError
+from orchestrator.rendering.port import RenderAbandoned, RenderContext, RenderError
 from tests.unit.charts.chart_files import WEB, archive, chart
 from tests.unit.rendering.engines import engine_named
 from topics.documents.manifest import ManifestComponent
@@ -290,9 +294,70 @@ def test_without_any_engine_the_error_says_what_to_install(monkeypatch: pytest.M
 
 
 def test_sdk_comes_first() -> None:
-    """Where the SDK is installed no process is started."""
+    """Where it is installed and its library is one for this machine."""
     pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
     assert isinstance(find_engine(), SdkEngine)
+
+
+LOOPS = {
+    "time": "{{- range until 100000 }}{{- range until 100000 }}{{ end }}{{ end }}",
+    "memory": "{{ repeat 2000000000 .Release.Name }}",
+    "output": "{{- range until 1000 }}{{- range until 1000 }}aaaaaaaaaaaaaaaaaaaaaaaaa{{ end }}{{ end }}",
+}
+
+
+@pytest.fixture
+def bounded() -> SdkEngine:
+    """The SDK, with little patience."""
+    pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
+    return SdkEngine(seconds=10.0)
+
+
+@pytest.mark.parametrize(
+    ("loop", "code"), [("time", "helm-timed-out"), ("memory", "helm-crashed"), ("output", "helm-template")]
+)
+def test_templates_without_end_are_given_up(bounded: SdkEngine, loop: str, code: str) -> None:
+    """By time, memory or the size of what they make; the next chart is rendered by a process that is well."""
+    error = refusal(bounded, {**WEB, "templates/loop.yaml": LOOPS[loop]})
+    assert (error.reasons[0].code, error.retryable) == (code, False)
+    assert isinstance(error, RenderAbandoned) == (loop != "output")
+    assert error.reasons[0].path.startswith("helm")
+    assert kinds(render(bounded, WEB)) == ["Service", "Deployment"]
+
+
+@pytest.mark.parametrize(
+    "define",
+    [
+        '{{- define "x" }}{{ include "x" . }}{{ end }}{{ include "x" . }}',
+        '{{- define "x" }}{{ template "x" . }}{{ end }}{{ template "x" . }}',
+    ],
+)
+def test_templates_that_call_themselves_are_refused(engine: HelmEngine, define: str) -> None:
+    """Helm itself counts how deep they are."""
+    assert refusal(engine, {**WEB, "templates/loop.yaml": define}).reasons[0].code == "helm-template"
+
+
+def test_process_of_the_sdk_ends_with_its_thread(bounded: SdkEngine) -> None:
+    """A worker thread that is gone leaves none behind."""
+    ids: list[int] = []
+
+    def work() -> None:
+        assert bounded.works()
+        ids.extend(children())
+
+    before = set(children())
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert set(ids) - before
+    deadline = time.monotonic() + 10.0
+    while set(children()) - before:
+        assert time.monotonic() < deadline, "the process of a thread that ended is still there"
+
+
+def children() -> list[int]:
+    """The processes that this one has started and that have not ended."""
+    return [child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_command_that_hangs_is_ended(tmp_path: Path) -> None:
