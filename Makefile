@@ -6,7 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-WORKERS ?= 2
+# More than there are processors: they wait for brokers, engines and clusters most of the time.
+WORKERS ?= 3
 FUZZ_SECONDS ?= 60
 # Compiled modules are kept: without them every start of a program compiles its sources anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -41,8 +42,9 @@ test: $(STAMP) ## all tests; on Debian as root it installs what they need, elsew
 unit: $(STAMP) ## the tests of the core alone: seconds, nothing but Python
 	@$(BIN)/python -m pytest -n $(WORKERS) tests/unit
 
-faults: $(STAMP) ## the kill tests alone
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/faults
+faults: $(STAMP) ## the kill tests alone, at every place (half an hour)
+	@FLEETBUS_THOROUGH=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/faults
+	@FLEETBUS_THOROUGH=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/contract -k crash
 
 lint: $(STAMP) ## style, types, import rules, generated files current
 	@$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple
 import pytest
 
 from edge_agent.appliers.port import Applier, ApplyError, Cancelled, never
+from tests.support.thorough import THOROUGH
 from topics.documents.manifest import Manifest
 
 DEPLOYMENT = "press"
@@ -77,6 +78,10 @@ class Runtime(ABC):
     @abstractmethod
     def check_consistent(self) -> None:
         """Assert what must hold at any instant, also right after a crash."""
+
+    stride: ClassVar[int] = 1
+    """Of how many changes one is a place to die at, unless all are asked for (``THOROUGH``): where each death costs
+    seconds, every third tells nearly as much."""
 
     def contents(self) -> dict[str, object]:
         return {name: item.content for name, item in self.observed().items()}
@@ -424,7 +429,7 @@ class ApplierConformance:
         """Killed anywhere in an update and then removed instead of resumed, nothing is left."""
         foreign = runtime.add_foreign()
         for index, step in enumerate(steps_of(second)):
-            for nth in _counting():
+            for nth in _counting(runtime):
                 deploy(runtime.applier(), first)
                 for before in steps_of(second)[:index]:
                     before.run(runtime.applier())
@@ -442,7 +447,7 @@ class ApplierConformance:
         deploy(runtime.applier(), first)
         before = runtime.contents()
         for index, step in enumerate(steps_of(second)):
-            for nth in _counting():
+            for nth in _counting(runtime):
                 for earlier in steps_of(second)[:index]:
                     earlier.run(runtime.applier())
                 crashed = runtime.crashes(step, nth)
@@ -457,7 +462,7 @@ class ApplierConformance:
         """Kill each step at each of its changes; yields when the steps from that one on were run again."""
         crashes = 0
         for index, step in enumerate(steps):
-            for nth in _counting():
+            for nth in _counting(runtime):
                 if running is not None:
                     deploy(runtime.applier(), running)
                 for before in steps[:index]:
@@ -472,12 +477,16 @@ class ApplierConformance:
                 runtime.applier().remove(DEPLOYMENT, never)
                 if not crashed:
                     break
-                crashes += 1
+                crashes += _stride(runtime)
         assert crashes > len(steps), "the steps changed too little for this test to mean anything"
 
 
-def _counting() -> Iterator[int]:
-    return iter(range(1, 1000))
+def _stride(runtime: Runtime) -> int:
+    return 1 if THOROUGH else runtime.stride
+
+
+def _counting(runtime: Runtime) -> Iterator[int]:
+    return iter(range(1, 1000, _stride(runtime)))
 
 
 def _cancellable_apply(applier: Applier, manifest: Manifest, component: str) -> Callable[[Callable[[], bool]], object]:

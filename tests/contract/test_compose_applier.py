@@ -68,6 +68,8 @@ def sleeper(value: str) -> dict[str, Any]:
 class ComposeRuntime(Runtime):
     """The engine of this machine, seen through the labels of one device."""
 
+    stride = 3
+
     def __init__(self, base: Path, device: str, **options: str) -> None:
         self.projects = base / "projects"
         self.device = device

@@ -47,6 +47,8 @@ SETTINGS = archive(
 class HelmRuntime(Runtime):
     """Namespaces of its own on the shared cluster, one for each deployment."""
 
+    stride = 3
+
     def __init__(self, cluster: ControlPlane, proxy: KillProxy, folder: Path, **options: str) -> None:
         self.cluster = cluster
         self.proxy = proxy

@@ -25,7 +25,7 @@ from tests.support.cluster_site import (
 )
 from tests.support.processes import Agent, Site
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("helm-release-killed")]
 
 RELEASE = ENGINES["helm-release"]
 SLOW = "example/slow:1"

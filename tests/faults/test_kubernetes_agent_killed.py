@@ -30,6 +30,8 @@ from tests.support.cluster_site import (
 from tests.support.processes import Agent, Site
 from topics.documents.base import JsonObject
 
+pytestmark = pytest.mark.xdist_group("kubernetes-killed")  # one worker: what they stand on takes long to set up
+
 PLAIN = ENGINES["kubernetes"]
 STEPS = [
     f"agent.{when}-{step}=kill" for step in ("check", "download", "initialize", "apply") for when in ("before", "after")

@@ -18,7 +18,7 @@ from tests.support.processes import Site
 from tests.unit.charts.chart_files import WEB, archive
 from topics.documents.base import JsonObject
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("chart-bad-input")]
 
 DEVICE = "edge-01"
 GOOD = archive(WEB)
@@ -87,7 +87,7 @@ def test_a_server_that_is_down_is_waited_for(site: Site, server: WebServer, name
     failure = refused(site, name, "chart-unreachable", "Pending")
     assert failure["retryable"]
     assert failure["nextRetrySeconds"] >= 5
-    again = site.observer.wait_result(name, "a second try", lambda found: found["failure"]["attempt"] == 2)
+    again = site.observer.wait_result(name, "a second try", lambda found: found["failure"]["attempt"] > 1)
     assert again["failure"]["nextRetrySeconds"] == 10
     serve(server)
     with server:

@@ -30,6 +30,8 @@ from tests.support.processes import Site
 from tests.unit.charts.chart_files import archive
 from topics.documents.base import JsonObject
 
+pytestmark = pytest.mark.xdist_group("controllers")  # one worker: what they stand on takes long to set up
+
 DEVICE = "edge-controllers"
 BAD = "example/missing:1"
 _NUMBERS = itertools.count(1)

@@ -25,7 +25,7 @@ from tests.support.processes import Site
 from topics.documents.base import JsonObject
 from topics.lifecycle import STAGES
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("helm-release-chain")]
 
 ALONE, BOTH = "edge-helm", "edge-both"
 MISSING = "example/missing:1"

@@ -31,6 +31,8 @@ from tests.support.kubernetes_applier import (  # noqa: E402
 )
 from topics.documents.base import JsonObject  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group("kubernetes-applier")  # one worker: what they stand on takes long to set up
+
 EXAMPLES = Path(__file__).parents[2] / "examples" / "kubernetes"
 _INVENTORIES = "fleetbus.io/inventory"
 
@@ -517,8 +519,11 @@ def example_account(cluster: ControlPlane) -> Path:
     return account
 
 
-def test_the_example_account_suffices(api: Api, kubelet: Kubelet, example_account: Path, name: str) -> None:
+def test_the_example_account_suffices(
+    api: Api, kubelet: Kubelet, example_account: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Install, health, watch, drift, update, prune and removal with its namespace, under RBAC."""
+    caplog.set_level("INFO", "edge_agent")  # it says why a namespace is kept
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}, "stringData": {"word": "x"}}
     with applier(example_account) as built:
         heard: list[str] = []

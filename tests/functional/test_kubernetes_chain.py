@@ -33,6 +33,8 @@ from tests.support.processes import Site
 from topics.documents.base import JsonObject
 from topics.lifecycle import STAGES
 
+pytestmark = pytest.mark.xdist_group("kubernetes-chain")  # one worker: what they stand on takes long to set up
+
 DEVICE, HELM_DEVICE = "edge-k8s", "edge-helm"
 MISSING = "example/missing:1"
 _NUMBERS = itertools.count(1)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("packaging")  # one worker: what they stand on takes long to set up
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
