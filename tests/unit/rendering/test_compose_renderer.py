@@ -315,7 +315,11 @@ def test_a_package_is_rendered_with_its_files(mode: str, top: str) -> None:
         ),
         (b"\xff\xfe\x00", "package-invalid"),
     ],
-)
+    ids=(
+        "a page", "a list", "no gzip", "cut", "no project", "two projects", "out of the folder", "from the root", "a link",
+        "zeros", "many files", "an endless alias", "deep", "a bomb of aliases", "no text",
+    ),
+)  # fmt: skip
 def test_what_is_no_package_is_refused(data: bytes, code: str) -> None:
     """Web pages, bombs, names that lead out, links, damage."""
     with pytest.raises(RenderError) as caught:
