@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from topics.codec import canonical_json, seal
 from topics.documents.base import JsonObject
 from topics.documents.manifest import Manifest, ManifestComponent
@@ -23,6 +25,7 @@ class ManifestEncoder:
     def __init__(self) -> None:
         self._pieces: dict[int, tuple[object, bytes]] = {}
         self._frame: tuple[Manifest, list[bytes]] | None = None
+        self._component_frames: dict[str, tuple[ManifestComponent, list[bytes]]] = {}
 
     def payload(self, manifest: Manifest) -> bytes:
         """The sealed payload."""
@@ -39,7 +42,7 @@ class ManifestEncoder:
 
     def _shared(self, manifest: Manifest) -> list[bytes]:
         """What all manifests of the generation share, in the pieces around what they do not."""
-        if self._frame is None or not _same_frame(self._frame[0], manifest):
+        if self._frame is None or not _same_frame(self._frame[0], manifest, _OWN):
             members = manifest.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(_OWN))
             self._frame = manifest, _around(members, _OWN)
         return self._frame[1]
@@ -47,10 +50,17 @@ class ManifestEncoder:
     def _component(self, component: ManifestComponent) -> bytes:
         known = self._pieces.get(id(component))
         if known is None:
-            members = component.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"objects"})
-            before, after = _around(members, ("objects",))
+            before, after = self._around_objects(component)
             piece = before + b'"objects":' + self._list(component.objects) + after
             known = self._keep(component, piece)
+        return known[1]
+
+    def _around_objects(self, component: ManifestComponent) -> list[bytes]:
+        """What a component has beside its objects: the same for all devices, as a rule."""
+        known = self._component_frames.get(component.name)
+        if known is None or not _same_frame(known[0], component, ("objects",)):
+            members = component.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"objects"})
+            known = self._component_frames[component.name] = component, _around(members, ("objects",))
         return known[1]
 
     def _list(self, objects: Iterable[JsonObject]) -> bytes:
@@ -71,11 +81,12 @@ class ManifestEncoder:
 _OWN = ("components", "device", "initialization")
 
 
-def _same_frame(one: Manifest, other: Manifest) -> bool:
+def _same_frame(one: BaseModel, other: BaseModel, own: Sequence[str]) -> bool:
+    """Whether two documents of a kind are the same but for the fields in ``own``."""
     return all(
         getattr(one, field) is getattr(other, field) or getattr(one, field) == getattr(other, field)
-        for field in Manifest.model_fields
-        if field not in _OWN
+        for field in type(one).model_fields
+        if field not in own
     )
 
 
