@@ -151,7 +151,7 @@ def test_a_stale_report_after_a_removal_brings_nothing_back(
     """Old statuses and events of a deployment that is gone: no aggregate, no manifest appears."""
     site, messages = recorded
     site.delete(NAME)
-    site.observer.wait("no retained topic", lambda: not retained_of(site, NAME))
+    site.observer.wait("no retained topic", lambda: not retained_of(site, NAME), lambda: set(retained_of(site, NAME)))
     send(site, of_agents(messages), retain=False)
     settled(site)
     assert not retained_of(site, NAME)

@@ -153,9 +153,7 @@ def test_a_device_that_no_spec_selects_any_more_loses_the_deployment(site: Site)
     site.observer.wait_state(PAINT, "moving", "Deployed", 2)
     site.observer.wait_aggregate("moving", "one device", lambda found: found["total"] == 1)
     site.observer.wait("the files to go", lambda: site.agents[PRESS].data_of("moving") == [])
-    site.observer.wait(
-        "no retained topic of the press", lambda: not [t for t in of_deployment(site, "moving") if PRESS in t]
-    )
+    wait_gone(site, "moving", PRESS)
 
 
 def test_a_spec_that_no_device_can_take_is_not_placeable_with_every_reason(site: Site) -> None:
@@ -349,7 +347,7 @@ def test_a_deleted_deployment_leaves_nothing_behind(site: Site) -> None:
     site.observer.wait_phase("deleted", "Deployed", 1)
     assert {topic.split("/")[0] for topic in of_deployment(site, "deleted")} == {"specs", "deployments", "devices"}
     site.delete("deleted")
-    site.observer.wait("no retained topic", lambda: not of_deployment(site, "deleted"))
+    wait_gone(site, "deleted")
     for device in (PRESS, PAINT):
         assert site.agents[device].data_of("deleted") == []
         assert not list(site.agents[device].manifests.glob("*deleted*"))
@@ -361,7 +359,7 @@ def test_a_deleted_deployment_can_be_published_again(site: Site) -> None:
     """Generations and sequences go on; the device runs the new one."""
     deploy(site, "revived", "first")
     site.delete("revived")
-    site.observer.wait("no retained topic", lambda: not of_deployment(site, "revived"))
+    wait_gone(site, "revived")
     site.publish(spec("revived", "second", devices=(PRESS,)))
     site.observer.wait_phase("revived", "Deployed", 3)
     assert site.agents[PRESS].data_of("revived") == [{"text": "second"}]
@@ -382,7 +380,7 @@ def test_a_removal_is_completed_when_an_offline_device_returns(site: Site) -> No
     )
     assert (aggregate["devices"][0]["device"], aggregate["devices"][0]["online"]) == ("edge-gone", False)
     site.start_agent("edge-gone")
-    site.observer.wait("no retained topic", lambda: not of_deployment(site, "deleted-late"))
+    wait_gone(site, "deleted-late")
     assert agent.data_of("deleted-late") == []
     assert agent.stop()[0] == 0
 
@@ -512,6 +510,15 @@ def own_stamps(site: Site, name: str) -> dict[str, Any]:
 def of_deployment(site: Site, name: str) -> list[str]:
     """The retained topics that a fresh subscriber finds of a deployment."""
     return sorted(topic for topic in retained(site.url) if name in topic.split("/"))
+
+
+def wait_gone(site: Site, name: str, device: str = "") -> None:
+    """A fresh subscriber finds no retained topic of the deployment (of one device)."""
+
+    def left() -> list[str]:
+        return [topic for topic in of_deployment(site, name) if device in topic]
+
+    site.observer.wait(f"no retained topic of {name}", lambda: not left(), left)
 
 
 def wait_answers(site: Site, name: str, count: int, fits: Any = lambda item: item["outcome"] != "sent") -> list[Any]:

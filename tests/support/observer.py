@@ -10,6 +10,7 @@ import contextlib
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import TracebackType
@@ -23,6 +24,8 @@ from tests.support.mqtt_client import PlainClient
 
 ROOT = "fleetbus/v1"
 WAIT_SECONDS = 20.0
+RECENT = 25
+"""How many of the newest messages a failed wait shows."""
 QUIET_SECONDS = 0.3
 """A broker that has sent no further retained message for this long has sent them all (they come at once)."""
 
@@ -38,6 +41,7 @@ class Observer:
         self._still_possible = still_possible
         self._changed = threading.Condition()
         self._messages: list[tuple[str, bytes]] = []
+        self._recent: deque[tuple[float, str, bytes]] = deque(maxlen=RECENT)
         self._last: dict[str, bytes] = {}
         self._subscribed = 0
         self._client = paho.Client(CallbackAPIVersion.VERSION2, clean_session=True, protocol=paho.MQTTv311)
@@ -108,7 +112,9 @@ class Observer:
         deadline = time.monotonic() + seconds
         while not holds():
             self._still_possible()
-            assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}; last: {shown()}"
+            assert time.monotonic() < deadline, (
+                f"waited {seconds:g} s for {what}; last: {shown()}\nnewest messages:\n{self._newest()}"
+            )
             with self._changed:
                 self._changed.wait(0.05)  # files and stores change without a message
 
@@ -153,6 +159,12 @@ class Observer:
         self.wait(what, reached, lambda: found)
         return found
 
+    def _newest(self) -> str:
+        now = time.monotonic()
+        with self._changed:
+            recent = list(self._recent)
+        return "\n".join(f"{arrived - now:+.2f} s {topic} {payload[:160]!r}" for arrived, topic, payload in recent)
+
     # -- paho's thread ---------------------------------------------------------------------------
 
     def _on_connect(self, client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
@@ -169,6 +181,7 @@ class Observer:
             topic = message.topic.removeprefix(ROOT + "/")
             self._messages.append((topic, bytes(message.payload)))
             self._last[topic] = bytes(message.payload)
+            self._recent.append((time.monotonic(), topic, bytes(message.payload)))
             self._changed.notify_all()
 
 
