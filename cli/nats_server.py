@@ -75,8 +75,6 @@ def server_configuration(
         "jetstream {",
         f"  store_dir: {_quoted(data)}",
         f"  sync_interval: {sync_interval}",
-        # Each QoS 1 subscription costs one consumer, and the default of 1,000 is soon used up.
-        "  limits { default_max_consumers: -1 }",
         "}",
         "mqtt {",
         f"  listen: {_quoted(joined(host, port))}",

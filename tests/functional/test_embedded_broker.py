@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,35 @@ def test_what_is_acknowledged_survives_kill_9(nats: NatsBroker) -> None:
         time.sleep(0.5)  # it may still load what is retained, and gives only what it has loaded to a subscriber
         reader.subscribe("kept/#")
         reader.wait_for(b"retained")
+
+
+def test_subscribers_that_leave_take_nobody_elses_messages_along(broker: Broker) -> None:
+    """What is acknowledged reaches a session while other QoS 1 subscribers of the same topics come and go."""
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            with PlainClient(broker.url) as passer_by:
+                passer_by.subscribe("specs/#")
+
+    payloads = [f"message {number}" for number in range(1500)]
+    with (
+        PlainClient(broker.url, "keeper", clean_session=False) as keeper,
+        PlainClient(broker.url, "writer") as writer,
+        ThreadPoolExecutor(3) as passers_by,
+    ):
+        keeper.subscribe("specs/+")
+        visits = [passers_by.submit(come_and_go) for _ in range(3)]
+        try:
+            for payload in payloads:
+                writer.publish("specs/one", payload, retain=True)
+        finally:
+            ended.set()
+        for visit in visits:
+            visit.result()
+        writer.publish("specs/one", "the last one")
+        keeper.wait_for(b"the last one")
+        assert {payload.encode() for payload in payloads} <= set(keeper.payloads)
 
 
 def test_an_orderly_restart_keeps_retained_messages(broker: Broker) -> None:

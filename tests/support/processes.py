@@ -169,6 +169,11 @@ class Orchestrator(Program):
         with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=10)) as connection:
             return connection.execute(statement, values).fetchall()
 
+    def knows(self, *devices: str) -> bool:
+        """Whether it has the capabilities of these devices."""
+        described = self.query("SELECT device FROM devices WHERE online AND capabilities IS NOT NULL")
+        return {device for [device] in described} >= set(devices)
+
     def transitions(self, deployment: str, device: str, journal: str) -> list[tuple[int, str | None, str]]:
         """(sequence, source, target) of every stored transition, in order."""
         return self.query(
@@ -233,7 +238,7 @@ class Site:
         return agent
 
     def start(self, *devices: str) -> Self:
-        """Orchestrator and agents, all at once; returns when all are online."""
+        """Orchestrator and agents, all at once; returns when all are online and the orchestrator knows it."""
         mark = self.observer.count
         self.orchestrator.start()
         for device in devices:
@@ -242,6 +247,7 @@ class Site:
         for device in devices:
             self._wait_online(self.agents[device], f"devices/{device}/presence", mark)
             self._wait_described(self.agents[device])
+        self.observer.wait("what the devices are, at the orchestrator", lambda: self.orchestrator.knows(*devices))
         return self
 
     def publish(self, spec: dict[str, Any] | bytes | str) -> None:
