@@ -18,9 +18,10 @@ from typing import Any
 _WORKER = Path(__file__).with_name("helm_worker.py")
 _CHUNK = 1 << 20
 
-_GARBAGE = {"GOGC": "400"}
+_GARBAGE = {"GOGC": "400", "GOMAXPROCS": "1"}
 """Go's collector waits until the heap has grown to five times what is in use. A rendering leaves some hundred kilobytes
-behind, and with Go's own rule collecting them takes a quarter of its time; this costs 18 MiB."""
+behind, and with Go's own rule collecting them takes a quarter of its time; this costs 18 MiB. One processor: it renders one chart at
+a time, and threads that collect beside it cost more than they gain."""
 
 
 class ProcessEndedError(Exception):

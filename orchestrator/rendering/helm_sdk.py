@@ -45,11 +45,7 @@ class SdkEngine:
             check_installable(chart["metadata"], chart["subcharts"])
             self._own.archive = archive
         answer = self._ask({"values": dict(values), "release": release, "namespace": namespace}, values)
-        templates = tuple(
-            RenderedFile(path, content)
-            for path, content in answer["files"].items()
-            if not path.endswith("NOTES.txt") and not path.rpartition("/")[2].startswith("_")
-        )
+        templates = self._own.files.of(answer)
         return RenderedChart(tuple(RenderedFile(path, text) for path, text in answer["crds"]), templates)
 
     def _ask(self, request: dict[str, Any], values: JsonObject, archive: bytes | None = None) -> dict[str, Any]:
@@ -80,10 +76,30 @@ class SdkEngine:
 
 
 class _Own(threading.local):
-    """A thread's process, and the archive that was loaded there last."""
+    """A thread's process, the archive that was loaded there last, and the files that it has numbered."""
 
     process: HelmProcess | None = None
     archive: bytes | None = None
 
+    def __init__(self) -> None:
+        self.files = NumberedFiles()
+
     def drop(self) -> None:
         self.process = self.archive = None
+
+
+class NumberedFiles:
+    """The files that the process has sent; it says the number of one that it sends again."""
+
+    def __init__(self) -> None:
+        self._files: list[RenderedFile] = []
+
+    def of(self, answer: dict[str, Any]) -> tuple[RenderedFile, ...]:
+        if answer["new"]:
+            self._files.clear()
+        return tuple([self._files[item] if type(item) is int else self._keep(item) for item in answer["files"]])
+
+    def _keep(self, item: tuple[str, str]) -> RenderedFile:
+        file = RenderedFile(*item)
+        self._files.append(file)
+        return file

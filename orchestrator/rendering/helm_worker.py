@@ -5,10 +5,14 @@ It is started by ``helm_process.py`` and answers one request after the other unt
 no text has to be escaped); after a request ``load`` comes a frame with the chart's archive:
 
     {"load": true}                                        → {"metadata": …, "subcharts": […]}
-    {"values": …, "release": …, "namespace": …}           → {"files": {path: text}, "crds": [[path, text]]}
+    {"values": …, "release": …, "namespace": …}           → {"new": bool, "files": […], "crds": [[path, text]]}
 
-or ``{"failed": "chart" | "values" | "template", "text": …}``. The first frame is ``{"ready": version}``. It imports
-nothing of the project: the orchestrator takes a second to import, and this may be started often.
+A file is ``(path, text)`` and numbered from 0 on, in the order of the answers; one that is the same as an earlier one
+is its number. With ``new`` the numbers begin again. What makes no objects (notes, partials) is left out.
+
+An answer may be ``{"failed": "chart" | "values" | "template", "text": …}`` instead, and the first frame is
+``{"ready": version}``. It imports nothing of the project: the orchestrator takes a second to import, and this may be
+started often.
 """
 
 from __future__ import annotations
@@ -27,6 +31,9 @@ MAX_MEMORY = 1 << 30
 
 MAX_OUTPUT = 16 * 1024 * 1024
 """Characters of one rendering; a manifest may have 1 MiB, but a patch or a policy may still take objects out."""
+
+MOST_NUMBERED = 16 * 1024 * 1024
+"""Characters of files that are numbered, which the other side keeps."""
 
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
@@ -80,6 +87,7 @@ class _Charts:
         self._helm = helm
         self._archive = b""
         self._chart: Any = None
+        self._numbered = Numbered()
 
     def load(self, archive: bytes) -> dict[str, Any]:
         self._drop()
@@ -103,7 +111,7 @@ class _Charts:
         if size > MAX_OUTPUT:
             text = f"they make {size} characters, and at most {MAX_OUTPUT} are taken"
             return {"failed": "template", "text": text}
-        return {"files": files, "crds": crds}
+        return self._numbered.answer(files) | {"crds": crds}
 
     @staticmethod
     def _crds_of(chart: Any) -> list[list[str]]:
@@ -113,6 +121,34 @@ class _Charts:
         if self._chart is not None:
             self._chart.close()
             self._chart = None
+
+
+class Numbered:
+    """The files that were sent: of many devices' most are the same, and a text takes long to send and to read."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._size = 0
+
+    def answer(self, files: dict[str, str]) -> dict[str, Any]:
+        new = not self._numbers or self._size > MOST_NUMBERED
+        if new:
+            self._numbers.clear()
+            self._size = 0
+        sent: list[int | tuple[str, str]] = []
+        for file in files.items():
+            number = self._numbers.get(file)
+            if number is not None:
+                sent.append(number)
+            elif _makes_objects(file[0]):
+                self._numbers[file] = len(self._numbers)
+                self._size += len(file[1])
+                sent.append(file)
+        return {"new": new, "files": sent}
+
+
+def _makes_objects(path: str) -> bool:
+    return not path.endswith("NOTES.txt") and not path.rpartition("/")[2].startswith("_")
 
 
 def _read(stream: BinaryIO) -> bytes | None:

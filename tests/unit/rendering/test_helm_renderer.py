@@ -14,10 +14,12 @@ import psutil
 import pytest
 
 from orchestrator.charts.archive import open_archive
+from orchestrator.rendering import helm_worker
 from orchestrator.rendering.helm_chart import KUBERNETES_VERSION, HelmEngine
 from orchestrator.rendering.helm_engine import CliEngine, SdkEngine, find_engine
 from orchestrator.rendering.helm_objects import INSTALL_ORDER
 from orchestrator.rendering.helm_renderer import HelmRenderer, release_name
+from orchestrator.rendering.helm_sdk import NumberedFiles
 from orchestrator.rendering.port import RenderAbandoned, RenderContext, RenderError
 from tests.unit.charts.chart_files import WEB, archive, chart
 from tests.unit.rendering.engines import engine_named
@@ -235,6 +237,21 @@ def test_same_chart_renders_alike_after_other_values(engine: HelmEngine) -> None
     assert on == ["ConfigMap", "Service", "Deployment"]
     assert kinds(render(engine, files, {"sub": {"enabled": False}})) == ["Service", "Deployment"]
     assert kinds(render(engine, files)) == on
+
+
+def test_files_that_are_sent_by_number_are_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was sent before, and after the numbers began again; partials and notes make no objects."""
+    monkeypatch.setattr(helm_worker, "MOST_NUMBERED", 30)
+    sender, receiver = helm_worker.Numbered(), NumberedFiles()
+    begun = sent = 0
+    for number in range(20):
+        files = {"a.yaml": "same", "b.yaml": f"text {number // 2}", "_c.tpl": "none", "c.yaml": f"{number % 3}"}
+        answer = sender.answer(files | {"templates/NOTES.txt": "none"})
+        begun += answer["new"]
+        sent += sum(type(item) is not int for item in answer["files"])
+        assert receiver.of(answer) == tuple((path, text) for path, text in files.items() if path != "_c.tpl")
+    assert begun > 1
+    assert sent < 40
 
 
 def test_missing_dependency_and_library_chart_are_refused(engine: HelmEngine) -> None:
