@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -13,6 +14,9 @@ import pytest
 from tests.support.brokers import KINDS, Broker, MosquittoBroker, NatsBroker
 from tests.support.cluster import ControlPlane
 from tests.support.cluster_kubelet import Kubelet
+
+# A shell starts what it puts into the background with SIGINT ignored, and programs hand that on to those they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _IN_CI = os.environ.get("CI", "").lower() == "true"
 
