@@ -18,10 +18,10 @@ from typing import Any
 _WORKER = Path(__file__).with_name("helm_worker.py")
 _CHUNK = 1 << 20
 
-_GARBAGE = {"GOGC": "400", "GOMAXPROCS": "1"}
+_GO = {"GOGC": "400", "GOMAXPROCS": "1"}
 """Go's collector waits until the heap has grown to five times what is in use. A rendering leaves some hundred kilobytes
-behind, and with Go's own rule collecting them takes a quarter of its time; this costs 18 MiB. One processor: it renders one chart at
-a time, and threads that collect beside it cost more than they gain."""
+behind, and with Go's own rule collecting them takes a quarter of its time; this costs 18 MiB. One processor: it renders
+one chart at a time, and threads that collect beside it cost more than they gain."""
 
 
 class ProcessEndedError(Exception):
@@ -44,7 +44,7 @@ class HelmProcess:
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             # "-S", "-P": all of the path is given.
             [sys.executable, "-S", "-P", str(_WORKER), str(os.getpid())],
-            env=_GARBAGE | os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env=_GO | os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self.close = weakref.finalize(self, _end, self._process)

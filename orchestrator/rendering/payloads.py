@@ -24,12 +24,11 @@ class ManifestEncoder:
 
     def __init__(self) -> None:
         self._pieces: dict[int, tuple[object, bytes]] = {}
-        self._frame: tuple[Manifest, list[bytes]] | None = None
-        self._component_frames: dict[str, tuple[ManifestComponent, list[bytes]]] = {}
+        self._frames: dict[str, tuple[BaseModel, list[bytes]]] = {}
 
     def payload(self, manifest: Manifest) -> bytes:
         """The sealed payload."""
-        before, between, behind, after = self._shared(manifest)
+        before, between, behind, after = self._shared("", manifest, _OWN)
         return seal(
             b"".join(
                 (
@@ -40,27 +39,21 @@ class ManifestEncoder:
             )
         )  # fmt: skip
 
-    def _shared(self, manifest: Manifest) -> list[bytes]:
-        """What all manifests of the generation share, in the pieces around what they do not."""
-        if self._frame is None or not _same_frame(self._frame[0], manifest, _OWN):
-            members = manifest.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(_OWN))
-            self._frame = manifest, _around(members, _OWN)
-        return self._frame[1]
+    def _shared(self, name: str, document: BaseModel, own: Sequence[str]) -> list[bytes]:
+        """What a document shares with those of other devices, in the pieces around its ``own`` fields. ``name`` is the
+        component's, empty for the manifest."""
+        known = self._frames.get(name)
+        if known is None or not _same_frame(known[0], document, own):
+            members = document.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(own))
+            known = self._frames[name] = document, _around(members, own)
+        return known[1]
 
     def _component(self, component: ManifestComponent) -> bytes:
         known = self._pieces.get(id(component))
         if known is None:
-            before, after = self._around_objects(component)
+            before, after = self._shared(component.name, component, ("objects",))
             piece = before + b'"objects":' + self._list(component.objects) + after
             known = self._keep(component, piece)
-        return known[1]
-
-    def _around_objects(self, component: ManifestComponent) -> list[bytes]:
-        """What a component has beside its objects: the same for all devices, as a rule."""
-        known = self._component_frames.get(component.name)
-        if known is None or not _same_frame(known[0], component, ("objects",)):
-            members = component.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"objects"})
-            known = self._component_frames[component.name] = component, _around(members, ("objects",))
         return known[1]
 
     def _list(self, objects: Iterable[JsonObject]) -> bytes:
