@@ -114,7 +114,9 @@ def measure(devices: int = 1_000) -> Iterator[Figure]:
 
     def engine_alone() -> None:
         for number in range(devices):
-            engine.render(archive.data, {"station": f"s{number}", "level": LEVELS[number % 10]}, "fleet-plant", "fleet")
+            engine.render(
+                archive.data, {"station": f"s{number}", "level": LEVELS[number % 10]}, "fleet-plant", "fleet", anew=True
+            )
 
     bare = _processor_seconds(engine_alone)
     yield Figure(

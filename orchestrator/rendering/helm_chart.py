@@ -34,11 +34,16 @@ class RenderedChart:
 
 
 class HelmEngine(Protocol):
-    """Renders a chart archive. Raises ``RenderError`` with paths relative to the component."""
+    """Renders a chart archive. Raises ``RenderError`` with paths relative to the component.
+
+    An engine may remember files that nothing has changed for; with ``anew`` it renders all of them.
+    """
 
     name: ClassVar[str]
 
-    def render(self, archive: bytes, values: JsonObject, release: str, namespace: str) -> RenderedChart: ...
+    def render(
+        self, archive: bytes, values: JsonObject, release: str, namespace: str, *, anew: bool = False
+    ) -> RenderedChart: ...
 
 
 def check_schemas(archive: bytes) -> None:

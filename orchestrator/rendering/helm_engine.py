@@ -41,8 +41,10 @@ class CliEngine:
         self._binary = binary
         self._timeout = timeout
 
-    def render(self, archive: bytes, values: JsonObject, release: str, namespace: str) -> RenderedChart:
-        """See ``HelmEngine``."""
+    def render(
+        self, archive: bytes, values: JsonObject, release: str, namespace: str, *, anew: bool = False
+    ) -> RenderedChart:
+        """See ``HelmEngine``. It remembers nothing: ``anew`` is always so."""
         check_schemas(archive)
         with tempfile.TemporaryDirectory(prefix="fleetbus-helm-") as folder:
             chart, file = Path(folder, "chart.tgz"), Path(folder, "values.json")

@@ -4,11 +4,15 @@ It is started by ``helm_process.py`` and answers one request after the other unt
 (4 bytes, big-endian) and so many bytes: of JSON in a request, of ``marshal`` in an answer (the same interpreter, and
 no text has to be escaped); after a request ``load`` comes a frame with the chart's archive:
 
-    {"load": true}                                        → {"metadata": …, "subcharts": […]}
+    {"load": true}                                        → {"metadata": …, "subcharts": […], "schema": bool,
+                                                             "templates": {name: text}, "crds": [[path, text]]}
     {"values": …, "release": …, "namespace": …}           → {"new": bool, "files": […], "crds": [[path, text]]}
 
 A file is ``(path, text)`` and numbered from 0 on, in the order of the answers; one that is the same as an earlier one
 is its number. With ``new`` the numbers begin again. What makes no objects (notes, partials) is left out.
+
+Templates and CRDs are said of a chart without subcharts that is not large (else both are null), and such a chart may be
+rendered in part: with ``"only": [name]``, as if it had no other templates. A part is loaded once and kept.
 
 An answer may be ``{"failed": "chart" | "values" | "template", "text": …}`` instead, and the first frame is
 ``{"ready": version}``. It imports nothing of the project: the orchestrator takes a second to import, and this may be
@@ -18,12 +22,15 @@ started often.
 from __future__ import annotations
 
 import ctypes
+import gzip
+import io
 import json
 import marshal
 import os
 import resource
 import struct
 import sys
+import tarfile
 from typing import Any, BinaryIO
 
 MAX_MEMORY = 1 << 30
@@ -34,6 +41,9 @@ MAX_OUTPUT = 16 * 1024 * 1024
 
 MOST_NUMBERED = 16 * 1024 * 1024
 """Characters of files that are numbered, which the other side keeps."""
+
+LARGE_CHART = 4 * 1024 * 1024
+"""Bytes of all files of a chart beyond which it is not rendered in part: each part has all of its other files."""
 
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
@@ -87,6 +97,7 @@ class _Charts:
         self._helm = helm
         self._archive = b""
         self._chart: Any = None
+        self._parts: dict[tuple[str, ...], Any] = {}
         self._numbered = Numbered()
 
     def load(self, archive: bytes) -> dict[str, Any]:
@@ -95,13 +106,23 @@ class _Charts:
         self._subcharts = sorted({item["name"] for item in self._chart.dependencies})
         # Only disabled subcharts take CRDs along.
         self._crds = self._crds_of(self._chart) if not self._subcharts else None
-        return {"metadata": self._chart.metadata, "subcharts": self._subcharts}
+        in_parts = not self._subcharts and _size(archive) <= LARGE_CHART
+        return {
+            "metadata": self._chart.metadata,
+            "subcharts": self._subcharts,
+            "schema": self._chart.schema is not None,
+            "templates": {item["name"]: item["data"] for item in self._chart.templates} if in_parts else None,
+            "crds": self._crds if in_parts else None,
+        }
 
-    def render(self, values: dict[str, Any], release: str, namespace: str) -> dict[str, Any]:
+    def render(
+        self, values: dict[str, Any], release: str, namespace: str, only: list[str] | None = None
+    ) -> dict[str, Any]:
         if self._chart is None:
             self._chart = self._helm.Chart.load_archive(self._archive)
+        chart = self._chart if only is None else self._part(tuple(only))
         try:
-            files = self._chart.render(values, name=release, namespace=namespace, is_install=True)
+            files = chart.render(values, name=release, namespace=namespace, is_install=True)
             # Read after rendering: only then are those of disabled subcharts gone.
             crds = self._crds if self._crds is not None else self._crds_of(self._chart)
         finally:
@@ -113,14 +134,21 @@ class _Charts:
             return {"failed": "template", "text": text}
         return self._numbered.answer(files) | {"crds": crds}
 
+    def _part(self, only: tuple[str, ...]) -> Any:
+        if only not in self._parts:
+            self._parts[only] = self._helm.Chart.load_archive(_part_of(self._archive, frozenset(only)))
+        return self._parts[only]
+
     @staticmethod
     def _crds_of(chart: Any) -> list[list[str]]:
         return [[item["filename"], item["data"]] for item in chart.crds]
 
     def _drop(self) -> None:
-        if self._chart is not None:
-            self._chart.close()
-            self._chart = None
+        for chart in (self._chart, *self._parts.values()):
+            if chart is not None:
+                chart.close()
+        self._chart = None
+        self._parts.clear()
 
 
 class Numbered:
@@ -149,6 +177,25 @@ class Numbered:
 
 def _makes_objects(path: str) -> bool:
     return not path.endswith("NOTES.txt") and not path.rpartition("/")[2].startswith("_")
+
+
+def _size(archive: bytes) -> int:
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r|gz") as files:
+        return sum(member.size for member in files)
+
+
+def _part_of(archive: bytes, templates: frozenset[str]) -> bytes:
+    """The archive without all other templates."""
+    part = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(archive), mode="r|gz") as files,
+        tarfile.open(fileobj=part, mode="w") as kept,
+    ):
+        for member in files:
+            name = member.name.partition("/")[2]
+            if member.isreg() and (name in templates or not name.startswith("templates/")):
+                kept.addfile(member, files.extractfile(member))
+    return gzip.compress(part.getvalue(), compresslevel=1)
 
 
 def _read(stream: BinaryIO) -> bytes | None:
