@@ -96,11 +96,10 @@ class _Body:
 
 
 class _Block(NamedTuple):
-    """What is open at a place: whether dot is still what the body was given, and the body's name."""
+    """What is open at a place: the body's name, and whether dot is still what the body was given."""
 
-    keyword: str
-    dot_is_given: bool
     body: str
+    dot_is_given: bool
 
 
 class _Token(NamedTuple):
@@ -116,7 +115,7 @@ class _Reader:
 
     def __init__(self, name: str, bodies: dict[str, _Body]) -> None:
         self._bodies = bodies
-        self._blocks = [_Block("file", True, _file(name))]
+        self._blocks = [_Block(_file(name), dot_is_given=True)]
         self._defines = False
 
     def read(self, text: str) -> bool:
@@ -136,7 +135,7 @@ class _Reader:
         elif keyword == "else":
             self._close()
             # Dot is what it was before the ``with`` or ``range``; one after ``else`` counts as no change.
-            self._blocks.append(_Block(inner.keyword, self._blocks[-1].dot_is_given, inner.body))
+            self._blocks.append(_Block(inner.body, self._blocks[-1].dot_is_given))
             self._pipeline(action[1:])
         elif keyword in ("define", "block"):
             self._defines = True
@@ -145,13 +144,13 @@ class _Reader:
                 self._body(inner.body).includes.add(name)
                 self._pipeline([item for item in action[2:3] if [item] not in (_DOT, _GIVEN)] + action[3:])
             self._body(name)
-            self._blocks.append(_Block(keyword, True, name))
+            self._blocks.append(_Block(name, dot_is_given=True))
         else:
             self._pipeline(action)
             if keyword == "if":
-                self._blocks.append(_Block(keyword, inner.dot_is_given, inner.body))
+                self._blocks.append(_Block(inner.body, inner.dot_is_given))
             elif keyword in ("with", "range"):
-                self._blocks.append(_Block(keyword, False, inner.body))
+                self._blocks.append(_Block(inner.body, dot_is_given=False))
 
     def _close(self) -> None:
         if len(self._blocks) == 1:
