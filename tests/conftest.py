@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.brokers import KINDS, Broker, MosquittoBroker, NatsBroker
 from tests.support.cluster import ControlPlane
@@ -17,6 +18,10 @@ from tests.support.cluster_kubelet import Kubelet
 
 # A shell starts what it puts into the background with SIGINT ignored, and programs hand that on to those they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How fast a machine is, no test can know: that an example took long, or drawing it, is no failure.
+settings.register_profile("fleetbus", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fleetbus")
 
 _IN_CI = os.environ.get("CI", "").lower() == "true"
 

@@ -99,7 +99,7 @@ def test_same_content_gives_the_same_digest(tmp_path: Path) -> None:
 _names = st.text("abcxyz-.", min_size=1, max_size=120).filter(lambda name: name.strip("."))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.dictionaries(_names, st.binary(max_size=70_000), max_size=5), st.randoms())
 def test_packed_folder_holds_exactly_its_content(
     tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes], random: object

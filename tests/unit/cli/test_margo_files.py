@@ -201,7 +201,7 @@ def test_a_damaged_or_contradictory_archive_is_refused(name: str, content: bytes
     assert refused(tmp_path, name, content)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_damage_makes_another_error(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Any bytes, and any few bytes changed in a good archive: unpacked below its folder, or refused."""

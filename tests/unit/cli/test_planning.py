@@ -267,7 +267,7 @@ def _payload(name: str, agents: dict[str, Any], memory: str, rate: str) -> bytes
     return json.dumps(document).encode()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_DEVICES, _SPECS)
 def test_a_plan_is_what_the_orchestrator_then_does(
     devices: list[tuple[dict[str, str], int]], specs: list[tuple[str, dict[str, Any], str, str]]

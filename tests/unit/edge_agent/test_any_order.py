@@ -71,7 +71,7 @@ def _event(drawn: object, record: Deployment | None) -> Event:
     return drawn  # type: ignore[return-value]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(_EVENTS, max_size=60))
 def test_no_order_of_events_breaks_the_rules(drawn: list[object]) -> None:
     """Every move is in the table, numbers have no gap, generations never fall, nothing gets stuck."""
@@ -96,7 +96,7 @@ def test_no_order_of_events_breaks_the_rules(drawn: list[object]) -> None:
         assert from_text(to_text(record)) == record
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(_EVENTS, max_size=40))
 def test_whatever_happened_a_new_generation_is_deployed_in_the_end(drawn: list[object]) -> None:
     """And a tombstone takes it off again."""

@@ -63,7 +63,7 @@ def _take(story: Story, step: tuple[Any, ...]) -> None:
                 story.report(status(device, State.DEPLOYED, known.desired_generation, number, name=name))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(_steps, min_size=8, max_size=20))
 def test_nobody_gets_what_another_has_and_nobody_waits_for_what_is_free(steps: list[tuple[Any, ...]]) -> None:
     """After each step: no device is promised beyond what it has, no spec holds more than it wants, no device that

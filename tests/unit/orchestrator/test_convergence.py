@@ -195,7 +195,7 @@ def test_rivals_for_memory_end_in_agreement(seed: int) -> None:
     _converge(_random_steps(chance, _HUNGRY), chance, lost_at_the_end=seed % 3 == 0, contents=_HUNGRY)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_STEPS, st.randoms(use_true_random=False), st.booleans())
 def test_everybody_agrees_in_the_end(
     steps: list[tuple[tuple[Any, ...], int]], chance: Random, lost_at_the_end: bool

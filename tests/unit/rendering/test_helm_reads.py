@@ -268,7 +268,7 @@ CHANGES = st.one_of(
 """One value at a time: what is alike is to meet."""
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(
     texts=st.lists(st.lists(st.sampled_from(SNIPPETS), min_size=1, max_size=2).map("|".join), min_size=2, max_size=6),
     changes=st.lists(CHANGES, min_size=2, max_size=8),
