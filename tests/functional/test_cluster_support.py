@@ -105,8 +105,9 @@ def test_a_deployment_past_its_deadline_has_failed(cluster: ControlPlane, kubele
     """Its image does not exist; the pod says that, the Deployment gives up after its own deadline."""
     spec = workload("Deployment", "too-late", "example/missing:1", progressDeadlineSeconds=1)
     assert "ProgressDeadlineExceeded" in become(cluster, spec, "failed")
-    [pod] = cluster.api.list("v1", "Pod", "too-late")
-    assert "ImagePullBackOff" in readiness_of(pod).message
+    # The deadline may pass before the controller has made the pod at all.
+    [pod] = wait("its pod", lambda: cluster.api.list("v1", "Pod", "too-late"))
+    wait("what the pod says", lambda: "ImagePullBackOff" in readiness_of(live(cluster, pod)).message)
 
 
 def test_a_slow_pod_starts_when_it_is_released(cluster: ControlPlane) -> None:
