@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
@@ -62,6 +63,13 @@ class Demo:
             if process.pid != self.process.pid and str(self._folder) in " ".join(process.info["cmdline"] or ())
         ]
 
+    def wait_programs(self, count: int) -> None:
+        """Fails if there are not so many of them in time: a command line may read as empty for a moment."""
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while len(found := self.programs()) != count:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.1)
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
@@ -103,8 +111,7 @@ def test_a_demo_that_is_kept_ends_with_the_signal(number: signal.Signals, folder
     try:
         port = int(demo.read_until("  MQTT ").rsplit(":", 1)[1])
         assert mqtt_answers("127.0.0.1", port)
-        running = demo.programs()
-        assert len(running) == 5
+        demo.wait_programs(5)
         demo.process.send_signal(number)
         demo.rest()
     finally:
